@@ -1,0 +1,1 @@
+"""What operators run: the titan command, benches, bootstrap and deployment files. Never trading logic."""
