@@ -1,0 +1,1 @@
+"""The contracts and the modules generated from them. No logic written by hand."""
