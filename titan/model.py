@@ -1,0 +1,256 @@
+"""The words of trading: sides, signals, intents, orders, fills, positions.
+
+Guarantees: every value is immutable; prices, quantities and money are Decimal; times are milliseconds. Floats appear
+only where a phase's signal mathematics made them (confidence, leverage, volatility). Never: I/O, clocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+
+from titan.codes import RejectCode
+from titan.ids import ClientOrderId, IntentId, SignalId
+from titan.money import ZERO
+
+
+class Side(StrEnum):
+    """Which way an order goes."""
+
+    BUY = "BUY"
+    SELL = "SELL"
+
+    @property
+    def sign(self) -> int:
+        """+1 for a buy, -1 for a sell."""
+        return 1 if self is Side.BUY else -1
+
+    @property
+    def opposite(self) -> Side:
+        """The other side."""
+        return Side.SELL if self is Side.BUY else Side.BUY
+
+
+class Phase(StrEnum):
+    """Who proposes."""
+
+    SCAVENGER = "SCAVENGER"
+    HUNTER = "HUNTER"
+    SENTINEL = "SENTINEL"
+    MANUAL = "MANUAL"
+
+
+class Action(StrEnum):
+    """Whether a signal or intent raises risk or lowers it."""
+
+    OPEN = "OPEN"
+    CLOSE = "CLOSE"
+
+
+class OrderType(StrEnum):
+    """How an order meets the book."""
+
+    MARKET = "MARKET"
+    LIMIT = "LIMIT"
+    POST_ONLY = "POST_ONLY"
+    IOC = "IOC"
+    STOP_MARKET = "STOP_MARKET"
+    TAKE_PROFIT_MARKET = "TAKE_PROFIT_MARKET"
+
+
+class OrderRole(StrEnum):
+    """Why an order exists."""
+
+    ENTRY = "ENTRY"
+    STOP = "STOP"
+    TARGET = "TARGET"
+    CLOSE = "CLOSE"
+    FLATTEN = "FLATTEN"
+    EXTERNAL = "EXTERNAL"
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """What a phase proposes. `requested_size` and all sizes of signals are USD notional."""
+
+    signal_id: SignalId
+    phase: Phase
+    action: Action
+    venue: str
+    symbol: str
+    side: Side
+    requested_size: Decimal
+    entry_price: Decimal | None
+    stop_price: Decimal | None
+    target_price: Decimal | None
+    confidence: float
+    leverage: float
+    volatility: float
+    trap_type: str
+    order_type: OrderType
+    max_slippage_bps: int
+    t_signal_ms: int
+    t_exchange_ms: int
+    ttl_ms: int
+    t_wall_ns: int = 0
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What the brain orders. Openers carry `size_usd`, closers `quantity` (None closes all)."""
+
+    intent_id: IntentId
+    signal_id: SignalId
+    phase: Phase
+    action: Action
+    venue: str
+    account: str
+    symbol: str
+    side: Side
+    size_usd: Decimal
+    quantity: Decimal | None
+    order_type: OrderType
+    limit_price: Decimal | None
+    reference_price: Decimal | None
+    stop_price: Decimal | None
+    target_price: Decimal | None
+    max_slippage_bps: int
+    leverage: Decimal
+    policy_hash: str
+    t_signal_ms: int
+    t_decision_ms: int
+    ttl_ms: int
+    trap_type: str = ""
+    decision_id: str = ""
+    t_wall_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """One execution at a venue. `fill_id` is venue:account:venue_trade_id, unique for ever."""
+
+    fill_id: str
+    venue_trade_id: str
+    client_order_id: ClientOrderId
+    venue_order_id: str
+    venue: str
+    account: str
+    symbol: str
+    side: Side
+    price: Decimal
+    quantity: Decimal
+    fee: Decimal
+    fee_currency: str
+    maker: bool
+    t_exchange_ms: int
+    intent_id: str = ""
+    signal_id: str = ""
+    phase: Phase | None = None
+    role: OrderRole = OrderRole.EXTERNAL
+    t_ingress_ms: int = 0
+    journal_seq: int = 0
+    term: int = 0
+    realized_pnl: Decimal = ZERO
+
+
+def fill_id_of(venue: str, account: str, venue_trade_id: str) -> str:
+    """The key under which a fill is booked exactly once."""
+    return f"{venue}:{account}:{venue_trade_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """One net position of a venue account. `quantity` is signed base units; money is in the settlement currency."""
+
+    venue: str
+    account: str
+    symbol: str
+    quantity: Decimal = ZERO
+    average_price: Decimal = ZERO
+    realized_pnl: Decimal = ZERO
+    fees: Decimal = ZERO
+    funding: Decimal = ZERO
+    mark_price: Decimal | None = None
+    stop_price: Decimal | None = None
+    target_price: Decimal | None = None
+    updated_ms: int = 0
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether nothing is held."""
+        return self.quantity == 0
+
+    @property
+    def notional(self) -> Decimal:
+        """Absolute value at mark, else at the average price."""
+        price = self.average_price if self.mark_price is None else self.mark_price
+        return abs(self.quantity) * price
+
+    @property
+    def unrealized_pnl(self) -> Decimal:
+        """Profit at mark, zero while no mark is known."""
+        if self.mark_price is None:
+            return ZERO
+        return (self.mark_price - self.average_price) * self.quantity
+
+
+class OrderState(StrEnum):
+    """Where an order stands. See `titan.orders` for the legal transitions."""
+
+    PENDING = "PENDING"
+    SENT = "SENT"
+    UNKNOWN = "UNKNOWN"
+    OPEN = "OPEN"
+    PARTIALLY_FILLED = "PARTIALLY_FILLED"
+    FILLED = "FILLED"
+    CANCELED = "CANCELED"
+    REJECTED = "REJECTED"
+    EXPIRED = "EXPIRED"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether nothing but a late fill can still happen."""
+        return self in _TERMINAL
+
+
+_TERMINAL = frozenset({OrderState.FILLED, OrderState.CANCELED, OrderState.REJECTED, OrderState.EXPIRED})
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One order as the router knows it."""
+
+    client_order_id: ClientOrderId
+    intent_id: str
+    signal_id: str
+    child: int
+    role: OrderRole
+    phase: Phase | None
+    venue: str
+    account: str
+    symbol: str
+    side: Side
+    order_type: OrderType
+    quantity: Decimal
+    price: Decimal | None
+    trigger_price: Decimal | None
+    stop_price: Decimal | None
+    target_price: Decimal | None
+    reduce_only: bool
+    state: OrderState = OrderState.PENDING
+    venue_order_id: str = ""
+    filled: Decimal = ZERO
+    average_price: Decimal = ZERO
+    code: RejectCode = RejectCode.NONE
+    detail: str = ""
+    created_ms: int = 0
+    updated_ms: int = 0
+    venue_ts_ms: int = 0
+
+    @property
+    def remaining(self) -> Decimal:
+        """What is not filled yet, never negative."""
+        return max(ZERO, self.quantity - self.filled)

@@ -1,0 +1,149 @@
+"""What a running Titan is: addresses, keys and choices, resolved once by the guardian and read by every actor.
+
+Guarantees: one file `<home>/run/runtime.json` (mode 0600) describes the run; an actor needs nothing but its home to
+start. Never: defaults that guess an address.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from titan.errors import NotRunning
+from titan.files import private_dir, write_private
+
+RUNTIME_FILE = "runtime.json"
+MAX_SOCKET_PATH = 100
+DEFAULT_PORTS = {
+    "brain_http": 3100,
+    "execution_http": 3002,
+    "execution_loopback": 8080,
+    "scavenger_http": 8081,
+    "market_data_http": 8085,
+    "router_http": 8086,
+    "gateway_grpc": 50051,
+    "gateway_http": 5173,
+}
+"""Every listener of the actors by name, with the port that the documentation gives it."""
+Profile = Literal["paper", "live"]
+
+
+class VenueAddress(BaseModel):
+    """Where a venue answers and with which keys. Empty URLs mean the exchange's own."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    account: str = "main"
+    rest_url: str = ""
+    ws_url: str = ""
+    api_key: str = ""
+    api_secret: str = ""
+    paper: bool = False
+    admin_url: str = ""
+
+
+class HmacKey(BaseModel):
+    """One signing key of the bus."""
+
+    model_config = ConfigDict(frozen=True)
+
+    key_id: str
+    secret: str
+
+
+class ApiTokens(BaseModel):
+    """Bearer tokens by role; an empty token admits nobody."""
+
+    model_config = ConfigDict(frozen=True)
+
+    observer: str = ""
+    operator: str = ""
+    risk_owner: str = ""
+
+
+class Runtime(BaseModel):
+    """A resolved run."""
+
+    model_config = ConfigDict(frozen=True)
+
+    home: Path
+    profile: Profile = "paper"
+    feed: str = ""
+    speed: float = 1.0
+    symbols: tuple[str, ...] = ("BTC/USDT:USDT",)
+    venues: tuple[VenueAddress, ...] = ()
+    nats_url: str = ""
+    nats_user: str = ""
+    nats_password: str = ""
+    postgres_dsn: str = ""
+    redis_url: str = ""
+    ports: dict[str, int] = Field(default_factory=dict)
+    hmac_key: HmacKey
+    hmac_key_next: HmacKey | None = None
+    policy_path: Path
+    router_cpu: str = "auto"
+    execution_mode: Literal["active", "standby"] = "active"
+    auto_arm: bool = True
+    dashboard: bool = False
+    dashboard_url: str = ""
+    api_tokens: ApiTokens = ApiTokens()
+    started_ms: int = 0
+    log_level: str = "INFO"
+
+    @property
+    def run_dir(self) -> Path:
+        """Ports, pids, sockets, secrets of this run."""
+        return self.home / "run"
+
+    @property
+    def log_dir(self) -> Path:
+        """JSON lines, one file an actor."""
+        return self.home / "logs"
+
+    @property
+    def data_dir(self) -> Path:
+        """The embedded servers' data."""
+        return self.home / "data"
+
+    @property
+    def journal_path(self) -> Path:
+        """The router's journal."""
+        return self.home / "journal" / "titan_execution.db"
+
+    @property
+    def heartbeat_socket(self) -> Path:
+        """Where actors of this node send their heartbeats; beside the system's temporary files when the home's path is
+        longer than a socket's name may be (107 bytes on Linux)."""
+        path = self.run_dir / "heartbeat.sock"
+        if len(os.fsencode(path)) <= MAX_SOCKET_PATH:
+            return path
+        digest = hashlib.sha256(os.fsencode(self.home)).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"titan-{digest}.sock"
+
+    @property
+    def venue(self) -> VenueAddress:
+        """The first venue."""
+        return self.venues[0]
+
+    def save(self) -> Path:
+        """Writes the file in one step, readable by its owner only."""
+        path = private_dir(self.run_dir) / RUNTIME_FILE
+        write_private(path, self.model_dump_json(indent=1))
+        return path
+
+    @classmethod
+    def load(cls, home: Path) -> Runtime:
+        """The run recorded under `home`. Raises NotRunning when there is none."""
+        path = home / "run" / RUNTIME_FILE
+        try:
+            raw = json.loads(path.read_text())
+        except FileNotFoundError:
+            raise NotRunning(f"no Titan is running under {home} ({path} is absent); start it with: titan up") from None
+        return cls.model_validate(raw)

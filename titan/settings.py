@@ -1,0 +1,192 @@
+"""Every setting of the environment, read once by the command and never by an actor.
+
+Guarantees: an unknown TITAN_* name is an error that names the nearest known one; a secret may come from NAME_FILE;
+`.env` in the working directory is read when it is there, the environment wins. Never: a setting without effect.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from titan.errors import ConfigError
+
+LIVE_CONFIRMATION = "yes-trade-real-money"
+ENV_FILE = ".env"
+
+
+def _from(name: str, text: str) -> FieldInfo:
+    """Where a field comes from, exactly one environment name, and what it is for."""
+    field: FieldInfo = Field(validation_alias=name, description=text)
+    return field
+
+
+class Settings(BaseSettings):
+    """The environment's say. Defaults are the paper profile's."""
+
+    model_config = SettingsConfigDict(extra="ignore", case_sensitive=True, frozen=True, populate_by_name=False)
+
+    profile: Annotated[
+        Literal["paper", "live"], _from("TITAN_PROFILE", "paper trades with play money, live with real")
+    ] = "paper"
+    home: Annotated[Path, _from("TITAN_HOME", "where ports, journal, data, logs and backups live")] = Path(".titan")
+    feed: Annotated[str, _from("TITAN_FEED", "auto, replay:PATH, synthetic:SEED or live")] = "auto"
+    speed: Annotated[
+        float, _from("TITAN_SPEED", "market seconds per second; 0 chooses 60 for replay and synthetic, 1 for live")
+    ] = 0.0
+    symbols: Annotated[str, _from("TITAN_SYMBOLS", "comma-separated symbols; empty takes the feed's own")] = ""
+    balance: Annotated[str, _from("TITAN_BALANCE", "starting wallet of the paper venue, USDT")] = "100000"
+    router_cpu: Annotated[str, _from("TITAN_ROUTER_CPU", "core of the router's event loop: auto, off or a number")] = (
+        "auto"
+    )
+    execution_mode: Annotated[Literal["active"], _from("EXECUTION_MODE", "active: this router trades")] = "active"
+    log_level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR"], _from("TITAN_LOG_LEVEL", "what the logs keep")
+    ] = "INFO"
+    dashboard: Annotated[bool, _from("TITAN_DASHBOARD", "whether Ray's dashboard runs (about 250 MB)")] = True
+    ports: Annotated[
+        Literal["default", "auto"],
+        _from("TITAN_PORTS", "default: the documented ports; auto: free ones, recorded in run/ports.json"),
+    ] = "default"
+    policy: Annotated[Path, _from("TITAN_POLICY", "the risk policy file")] = Path("ops/config/risk_policy.json")
+    live_confirm: Annotated[
+        str, _from("TITAN_LIVE_CONFIRM", f"{LIVE_CONFIRMATION!r} confirms live trading without a terminal")
+    ] = ""
+    db_password: Annotated[SecretStr, _from("TITAN_DB_PASSWORD", "password put into TITAN_DB_URL when it has none")] = (
+        SecretStr("")
+    )
+    db_url: Annotated[SecretStr, _from("TITAN_DB_URL", "PostgreSQL of the live profile")] = SecretStr("")
+    nats_url: Annotated[str, _from("NATS_URL", "NATS of the live profile")] = ""
+    nats_user: Annotated[str, _from("NATS_USER", "NATS user of the live profile")] = ""
+    nats_pass: Annotated[SecretStr, _from("NATS_PASS", "NATS password of the live profile")] = SecretStr("")
+    redis_url: Annotated[SecretStr, _from("REDIS_URL", "Redis of the live profile; optional")] = SecretStr("")
+    hmac_secret: Annotated[SecretStr, _from("HMAC_SECRET", "signing secret; paper makes a random one when empty")] = (
+        SecretStr("")
+    )
+    hmac_key_id: Annotated[str, _from("HMAC_KEY_ID", "name of the signing key")] = "default"
+    hmac_secret_next: Annotated[SecretStr, _from("HMAC_SECRET_NEXT", "second live secret during a rotation")] = (
+        SecretStr("")
+    )
+    hmac_key_id_next: Annotated[str, _from("HMAC_KEY_ID_NEXT", "name of the second live key")] = ""
+    bybit_api_key: Annotated[SecretStr, _from("BYBIT_API_KEY", "Bybit key of the live profile")] = SecretStr("")
+    bybit_api_secret: Annotated[SecretStr, _from("BYBIT_API_SECRET", "Bybit secret of the live profile")] = SecretStr(
+        ""
+    )
+
+    @field_validator("speed")
+    @classmethod
+    def _speed_is_sane(cls, value: float) -> float:
+        if not 0 <= value <= 1000:
+            raise ValueError(f"speed {value:g} is outside 0..1000")
+        return value
+
+    @field_validator("router_cpu")
+    @classmethod
+    def _core_is_known(cls, value: str) -> str:
+        if value not in ("auto", "off") and not value.isdigit():
+            raise ValueError(f"{value!r} is neither auto, off nor a core number")
+        return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Everything comes in as initial values: `load_settings` has merged and checked the sources."""
+        return (init_settings,)
+
+
+@dataclass(frozen=True, slots=True)
+class SettingDoc:
+    """One row of the generated settings table."""
+
+    name: str
+    kind: str
+    default: str
+    text: str
+    secret: bool
+
+
+def _env_name(field: str) -> str:
+    alias = Settings.model_fields[field].validation_alias
+    assert isinstance(alias, str)
+    return alias
+
+
+def known_names() -> list[str]:
+    """Every environment name that has an effect."""
+    return [_env_name(field) for field in Settings.model_fields]
+
+
+def setting_docs() -> list[SettingDoc]:
+    """The settings as documented."""
+    rows = []
+    for name, field in Settings.model_fields.items():
+        secret = field.annotation is SecretStr
+        choices = get_args(field.annotation)
+        kind = " or ".join(choices) or getattr(field.annotation, "__name__", str(field.annotation))
+        default = "" if secret else str(field.default)
+        rows.append(SettingDoc(_env_name(name), "secret" if secret else kind, default, field.description or "", secret))
+    return rows
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """NAME=VALUE lines of an .env file. Raises ConfigError naming the line that is neither that nor a comment."""
+    values: dict[str, str] = {}
+    try:
+        lines = path.read_text().splitlines()
+    except FileNotFoundError:
+        return values
+    except OSError as error:
+        raise ConfigError(f"{path} can't be read: {error.strerror}") from error
+    for number, line in enumerate(lines, start=1):
+        text = line.strip().removeprefix("export ")
+        if not text or text.startswith("#"):
+            continue
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip().isidentifier():
+            raise ConfigError(f"{path} line {number}: expected NAME=VALUE, got {line.strip()[:40]!r}")
+        values[name.strip()] = value.strip().strip("'\"")
+    return values
+
+
+def _promote_files(values: dict[str, str], known: set[str]) -> None:
+    """NAME_FILE gives NAME the file's content, when NAME itself is not set."""
+    for name in [entry for entry in values if entry.endswith("_FILE") and entry.removesuffix("_FILE") in known]:
+        target = name.removesuffix("_FILE")
+        if values.get(target):
+            continue
+        try:
+            values[target] = Path(values[name]).read_text().strip()
+        except OSError as error:
+            raise ConfigError(f"{name} names {values[name]}, which can't be read: {error.strerror}") from error
+
+
+def load_settings(environ: Mapping[str, str] | None = None, env_file: Path | None = None) -> Settings:
+    """The settings in force. Raises ConfigError with one sentence a mistake."""
+    values = read_env_file(Path(ENV_FILE) if env_file is None else env_file)
+    values.update(os.environ if environ is None else environ)
+    known = set(known_names())
+    _promote_files(values, known)
+    for name in sorted(values):
+        if name.startswith("TITAN_") and name not in known and name.removesuffix("_FILE") not in known:
+            nearest = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.0)[0]
+            raise ConfigError(f"unknown setting {name}; the nearest known one is {nearest}")
+    try:
+        return Settings.model_validate({name: values[name] for name in known if values.get(name)})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        raise ConfigError(f"{name}={values.get(name, '')!r}: {first['msg']}") from error
