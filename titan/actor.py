@@ -1,0 +1,307 @@
+"""The shell that every actor shares: start, ready, run, drain, stop, health, heartbeat.
+
+Guarantees: an actor is Ready only after `on_start` returned; its heartbeat comes from its own event loop and carries
+a progress counter; a background task that raises takes the whole actor down, so that the supervisor sees it.
+Never: knowledge of Ray. `titan.process` runs any actor as a plain process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import importlib
+import os
+import resource
+import socket
+import threading
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import nats.errors
+from aiohttp import web
+
+from protos import system_pb2 as pb
+from titan import subjects
+from titan.bus import Bus
+from titan.clock import Clock, open_clock
+from titan.effects import Severity
+from titan.errors import ConfigError
+from titan.http import serve_app, standard_app
+from titan.logs import configure
+from titan.metrics import Metrics
+from titan.runtime import Runtime
+from titan.tasks import end_all
+
+Status = Literal["healthy", "degraded", "unhealthy"]
+METRICS_EVERY_S = 2.0
+DRAIN_TIMEOUT_S = 5.0
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One line of a health answer. `age_ms` is how old the knowledge is."""
+
+    status: Status
+    detail: str = ""
+    age_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ActorContext:
+    """What an actor is given: the run it belongs to and which start of it this is."""
+
+    runtime: Runtime
+    incarnation: int = 0
+    node: str = "local"
+
+
+class Actor:
+    """A supervised part of Titan. Subclasses set `name` and override the hooks."""
+
+    name: ClassVar[str]
+    http: ClassVar[str | None] = None
+    heartbeat_s: ClassVar[float] = 1.0
+    health_details: bool = True
+    niceness: ClassVar[int] = 0
+
+    def __init__(self, context: ActorContext) -> None:
+        self.context = context
+        self.runtime = context.runtime
+        self.clock: Clock = open_clock(context.runtime.run_dir)
+        self.metrics = Metrics()
+        self.log = configure(self.name, context.runtime.log_dir, context.runtime.log_level)
+        self.bus: Bus
+        self.state = pb.ACTOR_STATE_STARTING
+        self.started_wall = time.time()
+        self._progress = 0
+        self._loop_lag_s = 0.0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._stopping = asyncio.Event()
+        self._failed: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        self._runner: web.AppRunner | None = None
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self._last_metrics = 0.0
+
+    # Hooks. Each runs on the actor's own event loop.
+
+    async def on_start(self) -> None:
+        """Recovers and subscribes; the actor is Ready when it returns. Not called again after a crash."""
+
+    async def on_drain(self) -> None:
+        """Stops taking new work; called before `on_stop`, not after a crash."""
+
+    async def on_stop(self) -> None:
+        """Releases what `on_start` took; not called after a crash."""
+
+    def components(self) -> Mapping[str, Component]:
+        """What the health answer says beside the bus and the loop."""
+        return {}
+
+    def health_extra(self) -> Mapping[str, str]:
+        """Further top-level text fields of the health answer (policy_hash, trading_state, ...)."""
+        return {}
+
+    def routes(self, app: web.Application) -> None:
+        """Adds HTTP routes beside the standard ones."""
+
+    # What subclasses use.
+
+    def advance(self) -> None:
+        """Counts one piece of work done; the supervisor sees the counter rise."""
+        self._progress += 1
+
+    def spawn(self, work: Coroutine[object, object, None], name: str) -> asyncio.Task[None]:
+        """Runs a background task whose failure is the actor's failure."""
+        task = asyncio.get_running_loop().create_task(work, name=f"{self.name}-{name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._task_done)
+        return task
+
+    def _task_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is not None:
+            self.fail(error)
+
+    def fail(self, error: BaseException) -> None:
+        """Makes the actor die with this error."""
+        if not self._failed.done():
+            self._failed.set_exception(error)
+
+    def after(self, key: str, seconds: float, callback: Callable[[], Awaitable[None]]) -> None:
+        """Calls back once after wall seconds; the same key again replaces the timer."""
+        self.cancel(key)
+
+        def fire() -> None:
+            self._timers.pop(key, None)
+
+            async def run() -> None:
+                await callback()
+
+            self.spawn(run(), f"timer-{key}")
+
+        self._timers[key] = asyncio.get_running_loop().call_later(seconds, fire)
+
+    def cancel(self, key: str) -> None:
+        """Forgets a timer."""
+        timer = self._timers.pop(key, None)
+        if timer is not None:
+            timer.cancel()
+
+    async def alert(self, code: str, severity: Severity, message: str, labels: Mapping[str, str] | None = None) -> None:
+        """Tells a person, and logs it."""
+        self.log.warning("alert", code=code, severity=severity, message=message)
+        event = pb.Alert(
+            code=code,
+            severity=severity,
+            source=self.name,
+            message=message,
+            ts_ms=time.time_ns() // 1_000_000,
+            labels=dict(labels or {}),
+        )
+        with contextlib.suppress(nats.errors.Error):
+            await self.bus.publish(subjects.ALERT, event)
+
+    # Life.
+
+    async def start(self) -> None:
+        """Connects, starts the heartbeat and the health server, then `on_start`. Ready when it returns."""
+        if self.niceness:
+            with contextlib.suppress(PermissionError):  # granted to root only; without it the loop waits its turn
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self.niceness)
+        self.spawn(self._heartbeats(), "heartbeat")
+        self.bus = await Bus.connect(self.runtime, self.name, self.metrics)
+        self.spawn(self.bus.failed(), "bus")
+        if self.http is not None:
+            app = standard_app(self)
+            self.routes(app)
+            self._runner = await serve_app(app, self.runtime.ports[self.http])
+        await self._race(self.on_start())
+        # What was built for the start stays for the run: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        self.state = pb.ACTOR_STATE_READY
+        await self._beat(with_metrics=True)
+        self.log.info("ready", pid=os.getpid(), incarnation=self.context.incarnation)
+
+    async def _race(self, work: Coroutine[object, object, object]) -> None:
+        """Awaits `work`, or raises what kills the actor meanwhile."""
+        task: asyncio.Task[object] = asyncio.get_running_loop().create_task(work)
+        try:
+            watched: set[asyncio.Future[object]] = {task, self._failed}
+            await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+            if self._failed.done():
+                self._failed.result()
+            await task
+        finally:
+            if not task.done():
+                task.cancel()
+
+    async def run(self) -> None:
+        """Returns after `request_stop`; raises what killed the actor."""
+        stopping: asyncio.Task[object] = asyncio.get_running_loop().create_task(self._stopped())
+        try:
+            watched: set[asyncio.Future[object]] = {stopping, self._failed}
+            await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+            if self._failed.done():
+                self._failed.result()
+        finally:
+            stopping.cancel()
+
+    async def _stopped(self) -> object:
+        return await self._stopping.wait()
+
+    def request_stop(self) -> None:
+        """Lets `run` return."""
+        self._stopping.set()
+
+    async def shutdown(self, timeout_s: float = DRAIN_TIMEOUT_S) -> None:
+        """Drains, stops and disconnects, within `timeout_s` for each hook."""
+        self.state = pb.ACTOR_STATE_STOPPING
+        for hook in (self.on_drain, self.on_stop):
+            try:
+                await asyncio.wait_for(hook(), timeout_s)
+            except TimeoutError:
+                self.log.warning("hook timed out", hook=hook.__name__, timeout_s=timeout_s)
+        self.state = pb.ACTOR_STATE_STOPPED
+        await self._beat(with_metrics=True)
+        for timer in self._timers.values():
+            timer.cancel()
+        if self._runner is not None:
+            await self._runner.cleanup()
+        await end_all(self._tasks)
+        await self.bus.close()
+        self._socket.close()
+        self._stopping.set()
+
+    # Pulse.
+
+    async def _heartbeats(self) -> None:
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        while True:
+            due += self.heartbeat_s
+            await asyncio.sleep(max(0.0, due - loop.time()))
+            self._loop_lag_s = max(0.0, loop.time() - due)
+            due = max(due, loop.time() - self.heartbeat_s)
+            await self._beat(with_metrics=time.monotonic() - self._last_metrics >= METRICS_EVERY_S)
+
+    def heartbeat(self, *, with_metrics: bool = False) -> pb.Heartbeat:
+        """The present pulse."""
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        cpu_seconds = usage.ru_utime + usage.ru_stime
+        resident = resident_bytes()
+        self.metrics.gauge("titan_process_cpu_seconds_total").labels(self.name).set(cpu_seconds)
+        self.metrics.gauge("titan_process_resident_memory_bytes").labels(self.name).set(resident)
+        self.metrics.gauge("titan_event_loop_lag_seconds").labels(self.name).set(self._loop_lag_s)
+        return pb.Heartbeat(
+            service=self.name,
+            pid=os.getpid(),
+            incarnation=self.context.incarnation,
+            progress=self._progress,
+            ts_ms=time.time_ns() // 1_000_000,
+            state=self.state,
+            loop_lag_s=self._loop_lag_s,
+            cpu_seconds=cpu_seconds,
+            resident_bytes=resident,
+            metrics=self.metrics.exposition() if with_metrics else b"",
+            node=self.context.node,
+        )
+
+    async def _beat(self, *, with_metrics: bool) -> None:
+        self._progress += 1
+        beat = self.heartbeat(with_metrics=with_metrics)
+        if with_metrics:
+            self._last_metrics = time.monotonic()
+        bus: Bus | None = getattr(self, "bus", None)
+        if bus is not None and bus.connected:
+            with contextlib.suppress(nats.errors.Error):
+                await bus.publish(subjects.heartbeat(self.name), beat)
+        beat.metrics = b""
+        with contextlib.suppress(OSError):  # no supervisor listens, or its queue is full: the next beat will do
+            self._socket.sendto(beat.SerializeToString(), str(self.runtime.heartbeat_socket))
+
+
+def resident_bytes() -> int:
+    """Resident memory of this process."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE
+
+
+def load_actor(path: str) -> type[Actor]:
+    """The actor class at `package.module:Class`. Raises ConfigError."""
+    module_name, _, class_name = path.partition(":")
+    try:
+        found = getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"no actor at {path!r}: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, Actor)):
+        raise ConfigError(f"{path} is not an Actor class")
+    return found

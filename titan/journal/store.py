@@ -1,0 +1,329 @@
+"""The router's journal: rows in an embedded SQLite file, each chained to the one before it by hash.
+
+Guarantees: a row that `append` returned from survives the death of the process; the sequence has no gap; a flipped bit
+is found by `verify`, which also runs at every open; rows lost from the tail (power loss, a restored copy) are cut and
+reported, because the last sequence is kept in a second place; one process at a time holds the file. Never: an fsync on
+the caller's thread (`sync` and `fold` are for a thread of their own), a row rewritten or removed but for a torn tail.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import mmap
+import os
+import sqlite3
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from titan.errors import Fatal, TitanError
+from titan.journal.rows import GENESIS, Row, StoredRow, row_hash
+
+MAX_FOLLOW = 5_000
+# About 16 MB of log: an append writes two pages.
+FOLD_APPENDS = 2_000
+_TAIL = struct.Struct(">q32s8s")
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS journal (
+    seq INTEGER PRIMARY KEY,
+    term INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    payload BLOB NOT NULL,
+    hash BLOB NOT NULL,
+    ts_ms INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+"""
+_INSERT = "INSERT INTO journal (seq, term, kind, payload, hash, ts_ms) VALUES (?, ?, ?, ?, ?, ?)"
+_SELECT = "SELECT seq, term, kind, payload, hash, ts_ms FROM journal"
+
+
+class JournalFailed(TitanError):
+    """The journal can't be written (disk full, read-only, I/O error): open nothing until it can."""
+
+
+class JournalCorrupt(Fatal):
+    """The journal's content is not what was written: stop, restore a backup, let the venue fill the rest."""
+
+
+class JournalBusy(Fatal):
+    """Another process holds the journal: there must be one router."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What opening found. `torn_rows` were cut; `lost_rows` were acknowledged once and are not in the file any more."""
+
+    rows: int
+    last_seq: int
+    term: int
+    torn_rows: int
+    lost_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The outcome of a check: `error` is empty when the chain is whole up to `last_seq`."""
+
+    last_seq: int
+    error: str = ""
+
+
+class Journal:
+    """The open journal of one router. `open` takes the next term and writes nothing else."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._database: sqlite3.Connection
+        self._lock: int
+        self._tail: mmap.mmap
+        self.last_seq = 0
+        self.term = 0
+        self._hash = GENESIS
+        self._published = 0
+        self._appends = 0
+        self.opened: Opened
+
+    @classmethod
+    def open(cls, path: Path) -> Journal:
+        """Opens or creates the file, checks every row, cuts a torn tail and takes the next fencing term.
+
+        Raises JournalBusy, JournalCorrupt (with the row), or JournalFailed when it can't be written.
+        """
+        journal = cls(path)
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            journal._take_lock()
+        except OSError as error:
+            raise JournalFailed(f"the journal {path} can't be opened: {error}; free or mount its disk") from error
+        try:
+            journal._open_database()
+            journal._recover()
+            journal._take_term()
+        except OSError as error:
+            journal.close()
+            raise JournalFailed(f"the journal {path} can't be opened: {error}; free or mount its disk") from error
+        except sqlite3.DatabaseError as error:
+            journal.close()
+            raise _classified(error, path) from error
+        except BaseException:
+            journal.close()
+            raise
+        return journal
+
+    def append(self, rows: Sequence[Row]) -> None:
+        """Writes rows in one transaction. Raises JournalFailed (nothing written), ValueError for a gap."""
+        seq, previous, term = self.last_seq, self._hash, self.term
+        values = []
+        for row in rows:
+            seq += 1
+            if row.seq != seq:
+                raise ValueError(f"journal row {row.seq} does not follow {seq - 1}")
+            previous = row_hash(previous, term, seq, row.kind, row.payload)
+            values.append((seq, term, row.kind, row.payload, previous, row.ts_ms))
+        execute = self._database.execute
+        try:
+            if len(values) == 1:
+                execute(_INSERT, values[0])
+            else:
+                execute("BEGIN IMMEDIATE")
+                for value in values:
+                    execute(_INSERT, value)
+                execute("COMMIT")
+        except sqlite3.Error as error:
+            with suppress(sqlite3.Error):
+                if self._database.in_transaction:
+                    execute("ROLLBACK")
+            raise JournalFailed(f"the journal {self.path} can't be written: {error}") from error
+        self.last_seq, self._hash = seq, previous
+        self._appends += 1
+        self._tail[: _TAIL.size] = _tail_bytes(seq, previous)
+
+    def rows(self, after_seq: int = 0, limit: int = -1) -> Iterator[StoredRow]:
+        """Rows after `after_seq` in order; all of them without a limit."""
+        cursor = self._database.execute(f"{_SELECT} WHERE seq > ? ORDER BY seq LIMIT ?", (after_seq, limit))
+        for seq, term, kind, payload, digest, ts_ms in cursor:
+            yield StoredRow(seq, term, kind, bytes(payload), bytes(digest), ts_ms)
+
+    def follow(self, from_seq: int, limit: int = MAX_FOLLOW) -> list[StoredRow]:
+        """At most `limit` rows after `from_seq`: what a standby or an audit asks for again and again."""
+        return list(self.rows(from_seq, max(1, min(limit, MAX_FOLLOW))))
+
+    def verify(self) -> Verdict:
+        """Recomputes the whole chain from the file."""
+        previous, last = GENESIS, 0
+        for row in self.rows():
+            error = _fault(row, last, previous)
+            if error:
+                return Verdict(last, error)
+            previous, last = row.hash, row.seq
+        if last != self.last_seq:
+            return Verdict(last, f"the file ends at row {last}, {self.last_seq} were written")
+        return Verdict(last)
+
+    @property
+    def published_seq(self) -> int:
+        """The last row whose events are known to be on the bus."""
+        return self._published
+
+    def mark_published(self, seq: int) -> None:
+        """Remembers how far the bus has the rows. Losing this only publishes some rows twice. Raises JournalFailed."""
+        if seq <= self._published:
+            return
+        try:
+            self._database.execute("INSERT OR REPLACE INTO meta VALUES ('published', ?)", (seq,))
+        except sqlite3.Error as error:
+            raise JournalFailed(f"the journal {self.path} can't be written: {error}") from error
+        self._published = seq
+
+    def sync(self) -> None:
+        """Makes everything appended so far survive a power loss. Blocks for an fdatasync: call it on a thread."""
+        try:
+            descriptor = os.open(self.path.with_name(self.path.name + "-wal"), os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fdatasync(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise JournalFailed(f"the journal {self.path} can't be synced: {error}") from error
+
+    @property
+    def wants_fold(self) -> bool:
+        """Whether the write-ahead log has grown enough to be folded into the file."""
+        return self._appends >= FOLD_APPENDS
+
+    def fold(self) -> None:
+        """Folds the log into the file and begins it anew. Blocks for several fsyncs: call it on a thread.
+
+        It uses a connection of its own and makes the first write of the new log itself, because that one is synced: the
+        router's next append then is not.
+        """
+        self._appends = 0
+        database = sqlite3.connect(self.path, isolation_level=None, timeout=1.0)
+        try:
+            database.execute("PRAGMA synchronous = NORMAL")
+            database.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            database.execute("INSERT OR REPLACE INTO meta VALUES ('folded', ?)", (self.last_seq,))
+        except sqlite3.Error as error:
+            raise JournalFailed(f"the journal {self.path} can't be folded: {error}") from error
+        finally:
+            database.close()
+
+    def close(self) -> None:
+        """Releases file, tail and lock."""
+        for name in ("_database", "_tail"):
+            held = getattr(self, name, None)
+            if held is not None:
+                held.close()
+        if hasattr(self, "_lock"):
+            os.close(self._lock)
+            del self._lock
+
+    def _take_lock(self) -> None:
+        descriptor = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
+            os.close(descriptor)
+            raise JournalBusy(
+                f"the journal {self.path} is held by process {holder}; there can be one router, stop that one first"
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        self._lock = descriptor
+
+    def _open_database(self) -> None:
+        self._database = sqlite3.connect(self.path, isolation_level=None, timeout=2.0, check_same_thread=False)
+        execute = self._database.execute
+        execute("PRAGMA journal_mode = WAL")
+        # NORMAL never fsyncs at commit; checkpoints, and the first write after one (which do), are left to `fold`.
+        execute("PRAGMA synchronous = NORMAL")
+        execute("PRAGMA wal_autocheckpoint = 0")
+        execute("PRAGMA locking_mode = NORMAL")
+        self._database.executescript(_SCHEMA)
+        tail = self.path.with_suffix(".tail")
+        with tail.open("ab") as stream:
+            if stream.tell() < _TAIL.size:
+                # Real bytes, not a hole: writing into a mapped hole on a full disk kills the process.
+                stream.write(bytes(_TAIL.size - stream.tell()))
+        with tail.open("r+b") as stream:
+            self._tail = mmap.mmap(stream.fileno(), _TAIL.size)
+
+    def _recover(self) -> None:
+        previous, last, count = GENESIS, 0, 0
+        torn = 0
+        newest = self._database.execute("SELECT max(seq) FROM journal").fetchone()[0] or 0
+        for row in self.rows():
+            error = _fault(row, last, previous)
+            if error:
+                # Only the very last row can be a write that was cut short; anything earlier was whole once.
+                if row.seq == newest and row.seq == last + 1:
+                    torn = 1
+                    break
+                raise JournalCorrupt(
+                    f"the journal {self.path} is damaged: {error}; stop, restore a backup, the venue fills the rest"
+                )
+            previous, last, count = row.hash, row.seq, count + 1
+            self.term = max(self.term, row.term)
+        if torn:
+            self._database.execute("DELETE FROM journal WHERE seq > ?", (last,))
+        remembered = _tail_read(bytes(self._tail[: _TAIL.size]))
+        lost = max(0, (0 if remembered is None else remembered[0]) - last)
+        self.last_seq, self._hash = last, previous
+        self._tail[: _TAIL.size] = _tail_bytes(last, previous)
+        stored = dict(self._database.execute("SELECT key, value FROM meta").fetchall())
+        self._published = min(stored.get("published", 0), last)
+        self.term = max(self.term, stored.get("term", 0))
+        self.opened = Opened(count, last, self.term + 1, torn, lost)
+
+    def _take_term(self) -> None:
+        self.term += 1
+        self._database.execute("INSERT OR REPLACE INTO meta VALUES ('term', ?)", (self.term,))
+
+
+def read_rows(path: Path, after_seq: int, limit: int) -> list[StoredRow]:
+    """At most `limit` rows after `after_seq` through a connection of its own: for threads beside the writer's.
+
+    Raises JournalFailed.
+    """
+    try:
+        database = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=1.0)
+        try:
+            found = database.execute(f"{_SELECT} WHERE seq > ? ORDER BY seq LIMIT ?", (after_seq, limit)).fetchall()
+        finally:
+            database.close()
+    except sqlite3.Error as error:
+        raise JournalFailed(f"the journal {path} can't be read: {error}") from error
+    return [
+        StoredRow(seq, term, kind, bytes(payload), bytes(digest), ts) for seq, term, kind, payload, digest, ts in found
+    ]
+
+
+def _fault(row: StoredRow, last: int, previous: bytes) -> str:
+    if row.seq != last + 1:
+        return f"row {row.seq} follows row {last}: rows are missing"
+    if row_hash(previous, row.term, row.seq, row.kind, row.payload) != row.hash:
+        return f"row {row.seq} ({row.kind}) does not match its hash"
+    return ""
+
+
+def _tail_bytes(seq: int, digest: bytes) -> bytes:
+    return _TAIL.pack(seq, digest, hashlib.sha256(seq.to_bytes(8, "big") + digest).digest()[:8])
+
+
+def _tail_read(raw: bytes) -> tuple[int, bytes] | None:
+    seq, digest, check = _TAIL.unpack(raw)
+    if hashlib.sha256(seq.to_bytes(8, "big", signed=True) + digest).digest()[:8] != check:
+        return None
+    return int(seq), bytes(digest)
+
+
+def _classified(error: sqlite3.DatabaseError, path: Path) -> TitanError:
+    if isinstance(error, sqlite3.OperationalError):
+        return JournalFailed(f"the journal {path} can't be opened: {error}; free or mount its disk")
+    return JournalCorrupt(f"the journal {path} is no whole SQLite file: {error}; stop and restore a backup")

@@ -1,0 +1,118 @@
+"""NATS with JetStream: the bus of one node.
+
+Guarantees: loopback only, every client needs a user and a password, JetStream keeps its files under `<home>/data/nats`.
+The JetStream acknowledgement is flushed to disk every two minutes (the server's default): it survives the death of the process,
+not the loss of power. Titan's truth is the router's journal; `sync_always` pays for more where someone wants it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from titan.files import write_private
+from titan.servers.binaries import Kind, find_binary
+from titan.servers.layout import Layout
+from titan.servers.ports import LOOPBACK, PortBook
+from titan.servers.probe import ask
+from titan.servers.spec import ServerSpec, bare_env
+
+USER = "titan"
+MAX_MEMORY_STORE = 192 * 1024 * 1024
+MAX_FILE_STORE = 16 * 1024 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class NatsUser:
+    """One login and the subjects it may use; None is everything."""
+
+    name: str
+    password: str
+    publish: tuple[str, ...] | None = None
+    subscribe: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NatsServer:
+    """A NATS server to run: its spec and how to reach it."""
+
+    spec: ServerSpec
+    url: str
+    user: str
+    password: str
+    monitor_url: str
+
+
+def build(
+    layout: Layout,
+    book: PortBook,
+    *,
+    port: int | None = None,
+    more_users: Sequence[NatsUser] = (),
+    sync_always: bool = False,
+) -> NatsServer:
+    """The NATS server of a home. Errors: `MissingServer`, `PortTaken`."""
+    binary = find_binary(Kind.NATS)
+    client_port = book.claim("nats", port)
+    monitor_port = book.claim("nats_monitor")
+    password, _ = layout.secret("nats_password")
+    data_dir = layout.data / "nats"
+    data_dir.mkdir(exist_ok=True)
+    conf = layout.run / "nats.conf"
+    users = (NatsUser(USER, password), *more_users)
+    write_private(conf, _conf(layout, client_port, monitor_port, users, sync_always))
+
+    async def ready() -> bool:
+        # The server listens before JetStream has recovered its streams: only the health page speaks for both.
+        page = await ask(monitor_port, b"GET /healthz HTTP/1.0\r\n\r\n", b"\r\n")
+        if b" 200 " not in page.split(b"\r\n", 1)[0]:
+            return False
+        return (await ask(client_port, b"", b"\r\n")).startswith(b"INFO ")
+
+    spec = ServerSpec(
+        name=Kind.NATS.value,
+        argv=(str(binary.path), "-c", str(conf)),
+        env=bare_env(),
+        cwd=data_dir,
+        data_dir=data_dir,
+        log_file=layout.log_file("nats"),
+        run_dir=layout.run,
+        ready=ready,
+        ports=(client_port, monitor_port),
+    )
+    return NatsServer(spec, f"nats://{LOOPBACK}:{client_port}", USER, password, f"http://{LOOPBACK}:{monitor_port}")
+
+
+def _conf(layout: Layout, port: int, monitor_port: int, users: Sequence[NatsUser], sync_always: bool) -> str:
+    return "\n".join(
+        [
+            "server_name: titan",
+            f"listen: {LOOPBACK}:{port}",
+            f"http: {LOOPBACK}:{monitor_port}",
+            "max_payload: 1MB",
+            "jetstream {",
+            f"  store_dir: {json.dumps(str(layout.data / 'nats'))}",
+            f"  max_memory_store: {MAX_MEMORY_STORE}",
+            f"  max_file_store: {MAX_FILE_STORE}",
+            *(["  sync_interval: always"] if sync_always else []),
+            "}",
+            "authorization {",
+            "  users: [",
+            *(f"    {_user(user)}" for user in users),
+            "  ]",
+            "}",
+            "",
+        ]
+    )
+
+
+def _user(user: NatsUser) -> str:
+    allowed = {
+        what: list(subjects)
+        for what, subjects in (("publish", user.publish), ("subscribe", user.subscribe))
+        if subjects is not None
+    }
+    login = {"user": user.name, "password": user.password}
+    # The server's configuration language reads JSON values.
+    return json.dumps({**login, "permissions": allowed} if allowed else login)

@@ -1,0 +1,36 @@
+"""What it takes to run one server: a value that says everything and does nothing."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+ReadyCheck = Callable[[], Awaitable[bool]]
+"""True once the server does its real work; False while it does not yet. Asked again and again until the start timeout."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSpec:
+    """One server process. The environment is exactly `env`: Titan's own variables hold keys that servers must not see."""
+
+    name: str
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    cwd: Path
+    data_dir: Path
+    log_file: Path
+    run_dir: Path
+    ready: ReadyCheck
+    ports: tuple[int, ...] = ()
+    uid: int | None = None
+    gid: int | None = None
+    stop_signal: signal.Signals = signal.SIGTERM
+    stop_timeout_s: float = 10.0
+    start_timeout_s: float = 30.0
+
+
+def bare_env() -> dict[str, str]:
+    """The smallest environment a server runs in: no secret of Titan, one locale, UTC."""
+    return {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
