@@ -1,0 +1,307 @@
+"""The router's state machine: intents in, journal rows and venue calls out.
+
+Entry points: `RouterCore.replay` with the journal's rows, then `handle(event, now)` for everything that happens.
+Guarantees: (1) an intent id makes at most one order, ever; (2) a row stands before the send it is about; (3) an order
+in doubt is looked up and never resent; (4) an execution is booked once; (5) whatever raises risk passed every check of
+`guard`; (6) what lowers risk is checked only to truly lower it. Never: I/O, clocks, randomness.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import assert_never
+
+from actors.router import books, rows
+from actors.router.audit import Audit
+from actors.router.command_desk import FLATTEN_TIMER, CommandDesk
+from actors.router.effects import STATE_CHANGED, Effect, FetchReport
+from actors.router.events import (
+    Acked,
+    BrainBeat,
+    CancelFailed,
+    Command,
+    Event,
+    ExecutionsSeen,
+    IntentArrived,
+    LinkChanged,
+    LookedUp,
+    OrdersSeen,
+    QuoteSeen,
+    RecoveryReport,
+    SendFailed,
+    Tick,
+    TimerFired,
+    VenueReport,
+)
+from actors.router.fill_desk import FillDesk
+from actors.router.guard import Refusal, examine
+from actors.router.order_desk import FILLS_TIMER, OrderDesk
+from actors.router.state import DEFAULT_TTL_MS, RouterConfig, RouterState
+from actors.router.turn import Turn
+from titan.clock import Now, market_limit_ms
+from titan.codes import RejectCode, TradingState
+from titan.effects import RaiseAlert, Severity
+from titan.ids import client_order_id
+from titan.journal.rows import StoredRow
+from titan.model import Action, Intent, Order, OrderRole, OrderState, OrderType
+from titan.positions import reduces
+
+_limit_ms = lru_cache(maxsize=64)(market_limit_ms)
+
+
+class RouterCore:
+    """One account's router. `term` is the fencing term of this start."""
+
+    def __init__(self, config: RouterConfig, term: int = 1) -> None:
+        self.config = config
+        self.state = RouterState(term=term)
+        self._orders = OrderDesk(self.state, config)
+        self._fills = FillDesk(self.state, config, self._orders)
+        self._audit = Audit(self.state, config, self._orders, self._fills)
+        self._commands = CommandDesk(self.state, config, self._orders)
+        self._effective = TradingState.DISARMED
+
+    # before the first event
+
+    def replay(self, stored: Iterable[StoredRow]) -> int:
+        """Rebuilds the state from the journal; returns how many rows there were."""
+        return books.replay(self.state, self.config, stored)
+
+    def start(self, now: Now, pid: int) -> list[Effect]:
+        """Opens this start's term with a row. Call it once, after `replay` and before any event."""
+        turn = Turn(self.state, now)
+        turn.write(
+            rows.START,
+            {
+                "account": self.config.account,
+                "pid": pid,
+                "policy_hash": self.config.policy_hash,
+                "started_ms": self.config.started_ms,
+                "ts_ms": now.wall_ms,
+                "venue": self.config.venue,
+            },
+        )
+        return turn.finish()
+
+    def unsettled(self) -> list[Order]:
+        """Orders that may still be open at the venue: what a recovery has to ask about."""
+        return self.state.live_orders()
+
+    # every event
+
+    def handle(self, event: Event, now: Now) -> list[Effect]:
+        """What an event leads to, in the order in which it must happen."""
+        turn = Turn(self.state, now)
+        self._dispatch(turn, event)
+        if self._commands.busy:
+            self._commands.settle(turn)
+        effective = self.state.effective
+        if effective is not self._effective:
+            self._effective = effective
+            turn.do(STATE_CHANGED)
+        return turn.finish()
+
+    def _dispatch(self, turn: Turn, event: Event) -> None:  # noqa: C901 - one case an event type, nothing nested
+        match event:
+            case IntentArrived():
+                self._on_intent(turn, event)
+            case QuoteSeen():
+                self._on_quote(event)
+            case Acked():
+                self._orders.acked(turn, event)
+            case OrdersSeen():
+                for seen in event.orders:
+                    self._orders.see(turn, seen)
+            case ExecutionsSeen():
+                self._fills.see(turn, event.executions)
+            case BrainBeat():
+                self.state.brain_beat_ms = turn.now.wall_ms
+            case SendFailed():
+                self._orders.send_failed(turn, event)
+            case CancelFailed():
+                self._orders.cancel_failed(turn, event)
+            case LookedUp():
+                self._orders.looked_up(turn, event)
+            case VenueReport():
+                self._audit.report(turn, event)
+                self._commands.on_report(turn, event)
+            case RecoveryReport():
+                self._on_recovery(turn, event)
+            case LinkChanged():
+                self._on_link(turn, event)
+            case TimerFired():
+                self._on_timer(turn, event)
+            case Tick():
+                self._audit.tick(turn)
+                self._orders.tick(turn)
+                turn.do(STATE_CHANGED)
+            case Command():
+                self._commands.handle(turn, event)
+            case _:
+                assert_never(event)
+
+    # intents
+
+    def _on_intent(self, turn: Turn, event: IntentArrived) -> None:
+        intent = event.intent
+        if intent.intent_id in self.state.intents:
+            self.state.duplicates += 1
+            return
+        self.state.intents.add(intent.intent_id)
+        refusal = self._untimely(intent, turn.now)
+        if refusal is None:
+            refusal = self._close(turn, intent) if intent.action is Action.CLOSE else self._open(turn, intent)
+        if refusal is not None:
+            self._reject(turn, intent, refusal)
+
+    def _untimely(self, intent: Intent, now: Now) -> Refusal | None:
+        if (intent.venue, intent.account) != (self.config.venue, self.config.account):
+            return Refusal(
+                RejectCode.INVALID_INTENT,
+                f"intent for {intent.venue}/{intent.account}, this router trades {self.config.venue}/{self.config.account}",
+            )
+        limit = _limit_ms(intent.ttl_ms or DEFAULT_TTL_MS, self.config.speed)
+        age = now.market_ms - intent.t_signal_ms
+        if age > limit:
+            return Refusal(RejectCode.INTENT_EXPIRED, f"the signal is {age} ms old, {limit} ms allowed")
+        if age < -limit:
+            return Refusal(RejectCode.INVALID_INTENT, f"the signal is {-age} ms in the future; check the clocks")
+        return None
+
+    def _open(self, turn: Turn, intent: Intent) -> Refusal | None:
+        try:
+            sized = examine(intent, self.state, self.config, turn.now)
+        except (ValueError, ArithmeticError) as error:
+            # A check that errors says no.
+            return Refusal(RejectCode.INVALID_INTENT, str(error))
+        if isinstance(sized, Refusal):
+            return sized
+        order = Order(
+            client_order_id=client_order_id(intent.intent_id, 0),
+            intent_id=intent.intent_id,
+            signal_id=intent.signal_id,
+            child=0,
+            role=OrderRole.CLOSE if sized.reduces else OrderRole.ENTRY,
+            phase=intent.phase,
+            venue=intent.venue,
+            account=intent.account,
+            symbol=intent.symbol,
+            side=intent.side,
+            order_type=intent.order_type,
+            quantity=sized.quantity,
+            price=sized.limit_price,
+            trigger_price=None,
+            stop_price=sized.stop_price,
+            target_price=sized.target_price,
+            reduce_only=sized.reduces,
+            created_ms=turn.now.wall_ms,
+            updated_ms=turn.now.wall_ms,
+        )
+        self._orders.send(turn, order, rows.approval_fields(intent), intent.t_wall_ns)
+        return None
+
+    def _close(self, turn: Turn, intent: Intent) -> Refusal | None:
+        held = self.state.held(intent.symbol)
+        if held == 0 or (held > 0) == (intent.side.sign > 0):
+            return Refusal(
+                RejectCode.NOTHING_TO_REDUCE,
+                f"a {intent.side.value} does not reduce a position of {held} {intent.symbol}",
+            )
+        room = abs(held) - self.state.closing(intent.symbol)
+        quantity = room if intent.quantity is None else min(intent.quantity, room)
+        instrument = self.config.instruments.find(intent.venue, intent.symbol)
+        if instrument is None:
+            return Refusal(RejectCode.UNKNOWN_INSTRUMENT, f"{intent.venue} lists no {intent.symbol}")
+        if quantity < room:
+            quantity = instrument.floor_qty(quantity)
+        if not reduces(held, intent.side, quantity):
+            return Refusal(RejectCode.NOTHING_TO_REDUCE, f"{held} {intent.symbol} are held and being closed already")
+        limited = intent.order_type is not OrderType.MARKET
+        if limited and intent.limit_price is None:
+            return Refusal(RejectCode.INVALID_INTENT, f"a {intent.order_type.value} order needs a limit price")
+        order = Order(
+            client_order_id=client_order_id(intent.intent_id, 0),
+            intent_id=intent.intent_id,
+            signal_id=intent.signal_id,
+            child=0,
+            role=OrderRole.CLOSE,
+            phase=intent.phase,
+            venue=intent.venue,
+            account=intent.account,
+            symbol=intent.symbol,
+            side=intent.side,
+            order_type=intent.order_type,
+            quantity=quantity,
+            price=instrument.round_price(intent.limit_price) if limited and intent.limit_price is not None else None,
+            trigger_price=None,
+            stop_price=None,
+            target_price=None,
+            reduce_only=True,
+            state=OrderState.PENDING,
+            created_ms=turn.now.wall_ms,
+            updated_ms=turn.now.wall_ms,
+        )
+        self._orders.send(turn, order, rows.approval_fields(intent), intent.t_wall_ns)
+        return None
+
+    def _reject(self, turn: Turn, intent: Intent, refusal: Refusal) -> None:
+        turn.write(
+            rows.REJECT,
+            {
+                "code": refusal.code.value,
+                "detail": refusal.detail,
+                "expected_policy_hash": self.config.policy_hash,
+                "got_policy_hash": intent.policy_hash,
+                "intent_id": intent.intent_id,
+                "phase": intent.phase.value,
+                "side": intent.side.value,
+                "signal_id": intent.signal_id,
+                "symbol": intent.symbol,
+                "ts_ms": turn.now.wall_ms,
+            },
+        )
+
+    # the venue
+
+    def _on_recovery(self, turn: Turn, event: RecoveryReport) -> None:
+        self._audit.recover(turn, event)
+        same_run = self.state.run_started_ms == self.config.started_ms and self.config.started_ms > 0
+        self._commands.boot(turn, event.halt_reason, same_run)
+        self.state.ready = True
+        turn.do(STATE_CHANGED)
+
+    # the world
+
+    def _on_quote(self, event: QuoteSeen) -> None:
+        held = self.state.quotes.get(event.symbol)
+        if held is None or event.quote.ts_ms >= held.ts_ms:
+            self.state.quotes[event.symbol] = event.quote
+
+    def _on_link(self, turn: Turn, event: LinkChanged) -> None:
+        known = event.name in self.state.impediments
+        if event.up:
+            self.state.impediments.pop(event.name, None)
+        else:
+            self.state.impediments[event.name] = event.detail or "away"
+        if event.up is known:
+            lost: Severity = "CRITICAL" if event.name == "journal" else "WARNING"
+            said = "is back" if event.up else f"is away: {event.detail}; openings stop, protection stands"
+            code = f"{event.name.upper().replace(' ', '_')}_{'BACK' if event.up else 'AWAY'}"
+            turn.do(RaiseAlert(code, "INFO" if event.up else lost, f"{event.name} {said}"))
+            turn.do(STATE_CHANGED)
+            if event.up and event.name == "venue stream":
+                turn.do(FetchReport())
+
+    def _on_timer(self, turn: Turn, event: TimerFired) -> None:
+        kind, _, cid = event.key.partition(":")
+        if kind == "lookup":
+            self._orders.look_up_due(turn, cid)
+        elif kind == "resend":
+            self._orders.resend(turn, cid)
+        elif kind == FILLS_TIMER:
+            self._orders.fills_due(turn)
+        elif kind == FLATTEN_TIMER:
+            self._commands.flatten_due(turn)
+        else:
+            raise ValueError(f"no timer {event.key!r} was ever set")

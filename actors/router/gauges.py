@@ -1,0 +1,33 @@
+"""The router's state as gauges.
+
+Guarantees: every gauge is set from the state alone, at every account the router gives of itself. Never: a decision.
+"""
+
+from __future__ import annotations
+
+from actors.router import view
+from actors.router.state import RouterConfig, RouterState
+from titan.codes import TradingState
+from titan.metrics import Metrics
+
+
+def show(metrics: Metrics, state: RouterState, config: RouterConfig, outbox_rows: int) -> None:
+    """Sets every gauge of the router but those of its cores."""
+    gauge = metrics.gauge
+    equity = state.equity()
+    if equity is not None:
+        gauge("titan_equity_usd").set(float(equity))
+        peak = max(state.money.high_watermark, equity)
+        gauge("titan_drawdown_percent").set(float((peak - equity) / peak * 100) if peak > 0 else 0.0)
+    gauge("titan_risk_exposure_notional").set(float(state.exposure()))
+    for position in view.positions(state, config):
+        gauge("titan_position_pnl_usd").labels(position.symbol).set(float(position.unrealized_pnl))
+    gauge("titan_execution_active_positions").set(sum(not each.is_flat for each in state.positions.values()))
+    gauge("titan_execution_filled_orders_total").set(state.filled)
+    if state.finished:
+        gauge("titan_order_fill_rate").set(state.filled / state.finished)
+    gauge("titan_router_intent_copies_total").set(state.duplicates)
+    gauge("titan_router_outbox_rows").set(outbox_rows)
+    gauge("titan_router_unknown_orders").set(len(state.lookups))
+    for each in TradingState:
+        gauge("titan_trading_state").labels(each.value).set(each is state.effective)

@@ -1,0 +1,316 @@
+"""Follows each order through its life: sends, acknowledgements, doubts, look-ups, adoption of what the venue made.
+
+Guarantees: an order in doubt is searched and never resent; only a send that certainly never left, of an order that
+lowers risk, is tried again with the same client id; an order unknown to the journal is adopted, never ignored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+
+from actors.router import adoption, books, rows
+from actors.router.effects import STATE_CHANGED, CancelOrder, FetchExecutions, LookUp, SendOrder
+from actors.router.events import Acked, CancelFailed, LookedUp, SendFailed
+from actors.router.state import RAISING, LookUpState, RouterConfig, RouterState
+from actors.router.turn import Turn
+from titan.codes import RejectCode, TradingState
+from titan.effects import CancelTimer, RaiseAlert, SetTimer
+from titan.model import Order, OrderRole, OrderState
+from titan.money import ZERO
+from titan.orders import TRANSITIONS, OrderEventKind, next_state
+from titan.venues.base import VenueExecution, VenueOrder
+
+LOOKUP_DELAYS_MS = (200, 500, 1_000, 2_000, 3_000, 3_500)
+LOOKUP_ANSWERS = 5
+LOOKUP_PATIENCE_MS = 10_000
+RESEND_DELAYS_MS = (100, 250, 500, 1_000, 2_000)
+CANCEL_AGAIN_MS = 2_000
+STUCK_MS = 15_000
+FILLS_TIMER = "fills"
+FILLS_BEHIND_MS = 200
+FILLS_AGAIN_MS = 1_000
+
+_BEFORE_OPEN = frozenset({OrderState.PENDING, OrderState.SENT, OrderState.UNKNOWN, OrderState.REJECTED})
+
+
+class OrderDesk:
+    """The orders of one account."""
+
+    def __init__(self, state: RouterState, config: RouterConfig) -> None:
+        self._state = state
+        self._config = config
+        self._cancelled_ms: dict[str, int] = {}
+        self._behind: dict[str, Decimal] = {}
+
+    # sending
+
+    def send(
+        self, turn: Turn, order: Order, approval: dict[str, rows.Scalar] | None = None, t_wall_ns: int = 0
+    ) -> None:
+        """Journals a new order, then sends it."""
+        self._put(turn, order, "NEW", approval)
+        turn.do(SendOrder(order, t_wall_ns))
+        turn.do(STATE_CHANGED)
+
+    def acked(self, turn: Turn, event: Acked) -> None:
+        """The venue took it."""
+        order = self._state.orders.get(event.client_order_id)
+        if order is None:
+            return
+        self._forget_doubts(turn, order.client_order_id)
+        known = order.venue_order_id == event.venue_order_id
+        if order.state in _BEFORE_OPEN:
+            named = replace(order, venue_order_id=event.venue_order_id, code=RejectCode.NONE, detail="")
+            order = self.advance(turn, named, OrderEventKind.ACK)
+        elif not known:
+            order = self._put(turn, replace(order, venue_order_id=event.venue_order_id), "NAMED")
+        self._enforce(turn, order)
+
+    def send_failed(self, turn: Turn, event: SendFailed) -> None:
+        """The send ended without an acknowledgement."""
+        order = self._state.orders.get(event.client_order_id)
+        if order is None or order.state not in (OrderState.PENDING, OrderState.SENT, OrderState.UNKNOWN):
+            return
+        if event.outcome == "in_doubt":
+            self.advance(turn, replace(order, detail=event.detail), OrderEventKind.TIMEOUT)
+            turn.do(
+                RaiseAlert(
+                    "ORDER_UNKNOWN",
+                    "WARNING",
+                    f"{order.client_order_id} {order.side.value} {order.quantity} {order.symbol}: {event.detail}; "
+                    "it is looked up and not sent again",
+                )
+            )
+            self.look_up(turn, order.client_order_id)
+            return
+        if event.outcome == "never_left" and order.reduce_only and order.state is not OrderState.UNKNOWN:
+            tries = self._state.resends.get(order.client_order_id, 0)
+            if tries < len(RESEND_DELAYS_MS):
+                self._state.resends[order.client_order_id] = tries + 1
+                wished = 0 if event.retry_after_s is None else int(event.retry_after_s * 1000)
+                turn.do(SetTimer(f"resend:{order.client_order_id}", max(RESEND_DELAYS_MS[tries], wished)))
+                return
+        code = RejectCode.JOURNAL_FAILED if event.outcome == "unjournalled" else RejectCode.VENUE_REJECTED
+        self.advance(turn, replace(order, code=code, detail=event.detail), OrderEventKind.REFUSE)
+        self._forget_doubts(turn, order.client_order_id)
+
+    def resend(self, turn: Turn, cid: str) -> None:
+        """Sends an order again that certainly never left."""
+        order = self._state.orders.get(cid)
+        if order is not None and order.state is OrderState.PENDING:
+            turn.do(SendOrder(order))
+
+    # cancelling
+
+    def cancel(self, turn: Turn, order: Order) -> None:
+        """Asks the venue to cancel, and looks afterwards in case its stream says nothing."""
+        self._cancelled_ms[order.client_order_id] = turn.now.wall_ms
+        turn.do(CancelOrder(order))
+        turn.do(SetTimer(f"lookup:{order.client_order_id}", 1_000))
+
+    def cancel_failed(self, turn: Turn, event: CancelFailed) -> None:
+        """The venue refused or did not answer: what it knows of the order decides."""
+        order = self._state.orders.get(event.client_order_id)
+        if order is None or order.state.is_terminal:
+            return
+        if event.outcome == "never_left":
+            self._cancelled_ms.pop(order.client_order_id, None)
+        else:
+            turn.do(LookUp(order))
+
+    def raising(self, *, strangers: bool) -> list[Order]:
+        """Live orders that could raise risk: our entries, and with `strangers` what others made on the account."""
+        roles = RAISING if strangers else frozenset({OrderRole.ENTRY})
+        return [order for order in self._state.live_orders() if order.role in roles and not order.reduce_only]
+
+    def cancel_raising(self, turn: Turn, *, strangers: bool) -> list[Order]:
+        """Cancels live orders that could raise risk; returns them."""
+        found = self.raising(strangers=strangers)
+        for order in found:
+            self.cancel(turn, order)
+        return found
+
+    def tick(self, turn: Turn) -> None:
+        """Repeats cancels that have not worked yet, and searches orders nobody speaks of any more."""
+        now = turn.now.wall_ms
+        if self._state.trading is not TradingState.ACTIVE:
+            for order in self.raising(strangers=self._state.trading is TradingState.HALTED):
+                if now - self._cancelled_ms.get(order.client_order_id, 0) >= CANCEL_AGAIN_MS:
+                    self.cancel(turn, order)
+        for cid in self._state.live:
+            order = self._state.orders[cid]
+            if order.state in (OrderState.PENDING, OrderState.SENT, OrderState.UNKNOWN):
+                silent = now - self._state.touched_ms.get(cid, 0)
+                if silent >= STUCK_MS and cid not in self._state.lookups and cid not in self._state.resends:
+                    self.look_up(turn, cid)
+
+    # searching
+
+    def look_up(self, turn: Turn, cid: str) -> None:
+        """Begins the search for an order."""
+        if cid not in self._state.lookups:
+            self._state.lookups[cid] = LookUpState(turn.now.wall_ms)
+            turn.do(SetTimer(f"lookup:{cid}", LOOKUP_DELAYS_MS[0]))
+
+    def look_up_due(self, turn: Turn, cid: str) -> None:
+        """The next question is due."""
+        order = self._state.orders.get(cid)
+        if order is None or order.state.is_terminal:
+            self._state.lookups.pop(cid, None)
+            return
+        search = self._state.lookups.get(cid)
+        if search is not None:
+            search.asked += 1
+            step = min(search.asked, len(LOOKUP_DELAYS_MS) - 1)
+            turn.do(SetTimer(f"lookup:{cid}", LOOKUP_DELAYS_MS[step]))
+        turn.do(LookUp(order))
+
+    def looked_up(self, turn: Turn, event: LookedUp) -> None:
+        """The venue answered, or could not."""
+        cid = event.client_order_id
+        order = self._state.orders.get(cid)
+        if order is None or event.error:
+            return
+        if event.found is not None:
+            self._forget_doubts(turn, cid)
+            self.see(turn, event.found)
+            return
+        if order.state.is_terminal:
+            return
+        search = self._state.lookups.get(cid)
+        if search is None:
+            self.look_up(turn, cid)
+            return
+        search.answers += 1
+        waited = turn.now.wall_ms - search.began_ms
+        if search.answers < LOOKUP_ANSWERS or waited < LOOKUP_PATIENCE_MS:
+            return
+        detail = f"the venue knew no such order in {search.answers} look-ups over {waited / 1000:.1f} s"
+        self._forget_doubts(turn, cid)
+        if (order.state, OrderEventKind.NOT_FOUND) in TRANSITIONS:
+            refused = replace(order, code=RejectCode.NOT_AT_VENUE, detail=detail)
+            self.advance(turn, refused, OrderEventKind.NOT_FOUND)
+        else:
+            self.advance(turn, replace(order, detail=detail), OrderEventKind.CANCEL)
+            turn.do(RaiseAlert("ORDER_LOST", "CRITICAL", f"{cid} was open and is gone: {detail}"))
+
+    # what the venue shows
+
+    def find(self, client_id: str, venue_order_id: str) -> Order | None:
+        """An order by the venue's id, else by ours."""
+        cid = self._state.by_venue_id.get(venue_order_id) or client_id
+        return self._state.orders.get(cid)
+
+    def see(self, turn: Turn, seen: VenueOrder, *, fetch: bool = True) -> Order:
+        """Takes in an order as the venue shows it; adopts it when it is unknown."""
+        order = self.find(seen.client_order_id, seen.venue_order_id)
+        if order is None:
+            order = self._adopt(turn, adoption.from_order(self._state, self._config, seen, turn.now))
+        elif not (seen.updated_ms and seen.updated_ms < order.venue_ts_ms):
+            order = self._update(turn, order, seen)
+        if fetch and seen.filled > order.filled:
+            self._behind[order.client_order_id] = seen.filled
+            turn.do(SetTimer(FILLS_TIMER, FILLS_BEHIND_MS))
+        self._enforce(turn, order)
+        return order
+
+    def fills_due(self, turn: Turn) -> None:
+        """Reads executions when the stream has not brought the fills that orders showed."""
+        self._behind = {cid: filled for cid, filled in self._behind.items() if self._state.orders[cid].filled < filled}
+        if self._behind:
+            turn.do(SetTimer(FILLS_TIMER, FILLS_AGAIN_MS))
+            turn.do(FetchExecutions())
+
+    def adopt_execution(self, turn: Turn, done: VenueExecution) -> Order:
+        """Makes the record of an order of which only an execution is known."""
+        return self._adopt(turn, adoption.from_execution(self._state, self._config, done, turn.now))
+
+    def _adopt(self, turn: Turn, record: Order) -> Order:
+        if record.role not in adoption.PROTECTIVE:
+            turn.do(
+                RaiseAlert(
+                    "EXTERNAL_ORDER",
+                    "WARNING",
+                    f"the venue has order {record.venue_order_id} of {record.symbol} that the journal does not know; "
+                    "it is kept as EXTERNAL",
+                )
+            )
+        return self._put(turn, record, "ADOPT")
+
+    def _update(self, turn: Turn, order: Order, seen: VenueOrder) -> Order:
+        protective = order.role in adoption.PROTECTIVE
+        resized = ZERO < seen.quantity != order.quantity and seen.quantity >= order.filled
+        resized = resized and not order.state.is_terminal
+        shown = replace(
+            order,
+            venue_order_id=order.venue_order_id or seen.venue_order_id,
+            quantity=seen.quantity if resized else order.quantity,
+            trigger_price=seen.trigger_price if protective else order.trigger_price,
+            venue_ts_ms=max(seen.updated_ms, order.venue_ts_ms),
+        )
+        if order.state is OrderState.REJECTED and seen.state is OrderState.CANCELED:
+            shown = self.advance(turn, replace(shown, code=RejectCode.NONE, detail=""), OrderEventKind.ACK)
+        kind = _news(shown, seen)
+        if kind is None:
+            if replace(shown, venue_ts_ms=order.venue_ts_ms) != order:
+                return self._put(turn, shown, "AMENDED")
+            books.put_order(self._state, shown)
+            return shown
+        self._forget_doubts(turn, order.client_order_id)
+        if kind is OrderEventKind.ACK:
+            shown = replace(shown, code=RejectCode.NONE, detail="")
+        elif kind is OrderEventKind.CANCEL:
+            shown = replace(shown, detail=seen.detail)
+        elif kind is OrderEventKind.REFUSE:
+            shown = replace(shown, code=RejectCode.VENUE_REJECTED, detail=seen.detail)
+        return self.advance(turn, shown, kind)
+
+    # keeping
+
+    def advance(self, turn: Turn, order: Order, kind: OrderEventKind) -> Order:
+        """Moves an order through the transition table, and journals it. Raises IllegalTransition."""
+        after = next_state(order.state, kind)
+        return self._put(turn, replace(order, state=after, updated_ms=turn.now.wall_ms), kind.value)
+
+    def _put(self, turn: Turn, order: Order, event: str, approval: dict[str, rows.Scalar] | None = None) -> Order:
+        books.put_order(self._state, order)
+        cid = order.client_order_id
+        self._state.touched_ms[cid] = turn.now.wall_ms
+        payload = rows.order_payload(order, event, turn.now.wall_ms)
+        if approval is not None:
+            payload.update(approval)
+        turn.write(rows.ORDER, payload)
+        if order.state.is_terminal:
+            self._cancelled_ms.pop(cid, None)
+            self._state.touched_ms.pop(cid, None)
+        if event != "NEW":
+            turn.do(STATE_CHANGED)
+        return order
+
+    def _forget_doubts(self, turn: Turn, cid: str) -> None:
+        self._state.resends.pop(cid, None)
+        if self._state.lookups.pop(cid, None) is not None:
+            turn.do(CancelTimer(f"lookup:{cid}"))
+
+    def _enforce(self, turn: Turn, order: Order) -> None:
+        """An entry does not stay at the venue unless trading is ACTIVE; under HALT nothing that raises risk does."""
+        trading = self._state.trading
+        if trading is TradingState.ACTIVE or order.state.is_terminal or order.reduce_only:
+            return
+        unwanted = order.role is OrderRole.ENTRY or (trading is TradingState.HALTED and order.role in RAISING)
+        if unwanted and order.client_order_id not in self._cancelled_ms:
+            self.cancel(turn, order)
+
+
+def _news(order: Order, seen: VenueOrder) -> OrderEventKind | None:
+    """What the venue's view of an order adds to ours, as an event; None when nothing."""
+    if order.state is OrderState.PARTIALLY_FILLED and order.filled >= order.quantity:
+        return OrderEventKind.FILL
+    if seen.state in (OrderState.OPEN, OrderState.PARTIALLY_FILLED, OrderState.FILLED):
+        return OrderEventKind.ACK if order.state in _BEFORE_OPEN else None
+    if order.state.is_terminal:
+        return None
+    if seen.state is OrderState.REJECTED and (order.state, OrderEventKind.REFUSE) in TRANSITIONS:
+        return OrderEventKind.REFUSE
+    return OrderEventKind.CANCEL

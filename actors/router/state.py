@@ -1,0 +1,216 @@
+"""What the router knows: orders, fills, positions, money, trading state, and how fresh each is.
+
+Guarantees: everything that must survive is a function of the journal's rows; the rest (quotes, heartbeats, links) is
+learned again after a start. Never: I/O, clocks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import NamedTuple
+
+from titan.codes import TradingState
+from titan.instruments import Instruments
+from titan.model import Order, OrderRole, OrderState, Position, Side
+from titan.money import ZERO
+from titan.policy import RiskPolicy
+
+BRAIN_SILENCE_MS = 5_000
+DEFAULT_TTL_MS = 5_000
+RAISING = frozenset({OrderRole.ENTRY, OrderRole.EXTERNAL})
+CLOSING = frozenset({OrderRole.CLOSE, OrderRole.FLATTEN})
+
+
+@dataclass(frozen=True, slots=True)
+class RouterConfig:
+    """What does not change while the router lives. `speed` is market time per wall time."""
+
+    venue: str
+    account: str
+    policy: RiskPolicy
+    policy_hash: str
+    instruments: Instruments
+    speed: float = 1.0
+    live: bool = False
+    auto_arm: bool = True
+    started_ms: int = 0
+    brain_silence_ms: int = BRAIN_SILENCE_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """The last known prices of a symbol. `ts_ms` is exchange time."""
+
+    last: Decimal
+    mark: Decimal
+    bid: Decimal
+    ask: Decimal
+    ts_ms: int
+
+    def executable(self, side: Side) -> Decimal:
+        """What an order of this side would trade at now."""
+        return self.ask if side is Side.BUY else self.bid
+
+
+class Pending(NamedTuple):
+    """What entries on their way may add: how many entries, and base units each way."""
+
+    entries: int
+    buys: Decimal
+    sells: Decimal
+
+    def worst(self, held: Decimal) -> Decimal:
+        """The largest absolute quantity that `held` can become when one side fills and the other does not."""
+        return max(abs(held), held + self.buys, self.sells - held)
+
+
+@dataclass(slots=True)
+class LookUpState:
+    """A search for an order whose send is in doubt. Times are wall ms."""
+
+    began_ms: int
+    answers: int = 0
+    asked: int = 0
+
+
+@dataclass(slots=True)
+class Money:
+    """Cash and the marks of the day, in the settlement currency."""
+
+    currency: str = "USDT"
+    cash: Decimal | None = None
+    day: str = ""
+    start_of_day: Decimal = ZERO
+    high_watermark: Decimal = ZERO
+    kept_watermark: Decimal = ZERO
+    kept_at_ms: int = 0
+
+
+@dataclass(slots=True)
+class RouterState:
+    """The whole state, owned by one core."""
+
+    term: int = 0
+    seq: int = 0
+    orders: dict[str, Order] = field(default_factory=dict)
+    live: dict[str, None] = field(default_factory=dict)
+    by_venue_id: dict[str, str] = field(default_factory=dict)
+    intents: set[str] = field(default_factory=set)
+    fills: set[str] = field(default_factory=set)
+    traded: dict[str, Decimal] = field(default_factory=dict)
+    positions: dict[str, Position] = field(default_factory=dict)
+    last_entry: dict[str, str] = field(default_factory=dict)
+    money: Money = field(default_factory=Money)
+    cursor_ms: int = 0
+    finished: int = 0
+    filled: int = 0
+    trading: TradingState = TradingState.DISARMED
+    trading_reason: str = "never armed"
+    trading_by: str = ""
+    resume_to: TradingState = TradingState.DISARMED
+    run_started_ms: int = 0
+
+    # Learned anew after every start.
+    ready: bool = False
+    impediments: dict[str, str] = field(default_factory=dict)
+    quotes: dict[str, Quote] = field(default_factory=dict)
+    brain_beat_ms: int = 0
+    touched_ms: dict[str, int] = field(default_factory=dict)
+    lookups: dict[str, LookUpState] = field(default_factory=dict)
+    resends: dict[str, int] = field(default_factory=dict)
+    suspects: dict[str, int] = field(default_factory=dict)
+    duplicates: int = 0
+
+    @property
+    def effective(self) -> TradingState:
+        """The trading state that binds: an impediment turns ACTIVE into REDUCING."""
+        if self.trading is TradingState.ACTIVE and self.impediments:
+            return TradingState.REDUCING
+        return self.trading
+
+    @property
+    def reason(self) -> str:
+        """Why the effective state is what it is."""
+        if self.trading is TradingState.ACTIVE and self.impediments:
+            return "; ".join(f"{name}: {detail}" for name, detail in sorted(self.impediments.items()))
+        return self.trading_reason
+
+    def position(self, config: RouterConfig, symbol: str) -> Position:
+        """The position of a symbol, flat when none is held."""
+        return self.positions.get(symbol) or Position(config.venue, config.account, symbol)
+
+    def live_orders(self, symbol: str | None = None) -> list[Order]:
+        """Orders that may still trade, oldest first."""
+        found = [self.orders[each] for each in self.live]
+        return found if symbol is None else [order for order in found if order.symbol == symbol]
+
+    def held(self, symbol: str) -> Decimal:
+        """Signed base units held of a symbol."""
+        found = self.positions.get(symbol)
+        return ZERO if found is None else found.quantity
+
+    def pending(self, symbol: str) -> Pending:
+        """What risk-raising orders of a symbol may still add."""
+        entries, buys, sells = 0, ZERO, ZERO
+        for cid in self.live:
+            order = self.orders[cid]
+            if order.symbol != symbol or order.reduce_only or order.role not in RAISING:
+                continue
+            entries += order.role is OrderRole.ENTRY
+            if order.side is Side.BUY:
+                buys += order.remaining
+            else:
+                sells += order.remaining
+        return Pending(entries, buys, sells)
+
+    def closing(self, symbol: str) -> Decimal:
+        """Base units that closing orders on their way will take off; one in doubt does not keep another from trying."""
+        total = ZERO
+        for order in self.live_orders(symbol):
+            if order.role in CLOSING and order.state is not OrderState.UNKNOWN:
+                total += order.remaining
+        return total
+
+    def price(self, symbol: str) -> Decimal | None:
+        """The mark of a symbol, else what its position was last marked at, else its average price."""
+        quote = self.quotes.get(symbol)
+        if quote is not None:
+            return quote.mark
+        held = self.positions.get(symbol)
+        if held is None or held.is_flat:
+            return None
+        return held.average_price if held.mark_price is None else held.mark_price
+
+    def unrealized(self) -> Decimal:
+        """Profit of all positions at mark."""
+        total = ZERO
+        for symbol, held in self.positions.items():
+            price = self.price(symbol)
+            if price is not None and held.quantity != 0:
+                total += (price - held.average_price) * held.quantity
+        return total
+
+    def equity(self) -> Decimal | None:
+        """Cash plus unrealised profit; None until the venue has told the wallet."""
+        return None if self.money.cash is None else self.money.cash + self.unrealized()
+
+    def daily_pnl(self) -> Decimal:
+        """Change of equity since the market day began: realised, unrealised, fees and funding."""
+        equity = self.equity()
+        return ZERO if equity is None or not self.money.day else equity - self.money.start_of_day
+
+    def exposure(self, besides: str = "") -> Decimal:
+        """Absolute value of all positions and of what pending entries may add, without symbol `besides`."""
+        symbols = {symbol for symbol, position in self.positions.items() if position.quantity != 0}
+        symbols.update([self.orders[cid].symbol for cid in self.live])
+        total = ZERO
+        for symbol in symbols:
+            price = None if symbol == besides else self.price(symbol)
+            if price is not None:
+                total += self.worst(symbol) * price
+        return total
+
+    def worst(self, symbol: str) -> Decimal:
+        """The largest absolute quantity a symbol can reach when its pending entries fill."""
+        return self.pending(symbol).worst(self.held(symbol))
