@@ -1,0 +1,122 @@
+"""The Ray actor that hosts one Titan actor: Ray gives the process, the supervisor the life.
+
+Guarantees: one Titan actor a process, on this actor's event loop; `run` stays pending as the supervisor's death link; it
+returns when the actor has stopped and raises what killed it. The process never ends by itself: the supervisor kills it after
+the last word, so that a death is always proven. Never: a restart, a decision, a message of the hot path.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ray
+from ray.actor import ActorHandle
+
+from supervisors.host_order import HostOrder, HostReport
+from supervisors.tree import NAMESPACE
+from titan.errors import TitanError
+from titan.logs import get_logger
+from titan.runtime import Runtime
+
+if TYPE_CHECKING:
+    from titan.actor import Actor
+
+CALLS_AT_ONCE = 1_000
+
+
+class ActorCrashed(TitanError):
+    """What ended a hosted actor, as text: `ErrorClass: what it said`."""
+
+
+def crashed(error: BaseException) -> ActorCrashed:
+    """The notice of an error."""
+    return ActorCrashed(f"{type(error).__name__}: {' '.join(str(error).split())}")
+
+
+class Host:
+    """Hosts one actor. Every method runs on the actor's event loop."""
+
+    def __init__(self, order: HostOrder) -> None:
+        self._order = order
+        self._actor: Actor | None = None
+        self._ready = False
+        self._over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._begun: asyncio.Task[None] | None = None
+        self._watch: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"{self._order.class_name}({NAMESPACE}.{self._order.name})"
+
+    async def describe(self) -> HostReport:
+        """Who this is."""
+        order = self._order
+        node = ray.get_runtime_context().get_node_id()
+        return HostReport(order.name, os.getpid(), order.incarnation, self._ready, order.home, node)
+
+    async def start(self) -> None:
+        """Builds the actor and waits until it is Ready. Raises what kept it from that."""
+        if self._begun is None:
+            self._begun = asyncio.get_running_loop().create_task(self._begin())
+        await asyncio.shield(self._begun)
+
+    async def _begin(self) -> None:
+        # Imported here: the root imports this module to make hosts, and must stay small.
+        from titan.actor import ActorContext, load_actor
+
+        order = self._order
+        try:
+            runtime = Runtime.load(Path(order.home))
+            actor = load_actor(order.path)(ActorContext(runtime, order.incarnation))
+            self._actor = actor
+            await actor.start()
+        except Exception as error:  # noqa: BLE001 -- the death notice; an error of any class must survive the way
+            get_logger(order.name).exception("not started")
+            raise crashed(error) from None
+        self._ready = True
+        self._watch = asyncio.get_running_loop().create_task(self._follow(actor))
+
+    async def run(self) -> str:
+        """Pends while the actor lives: returns "stopped" after a stop, raises the actor's own error after a crash."""
+        return await asyncio.shield(self._over)
+
+    async def drain_and_stop(self, timeout_s: float) -> None:
+        """Lets the actor finish what it does, within `timeout_s` for each hook, and stop."""
+        self._ready = False
+        for task in (self._begun, self._watch):
+            if task is not None:
+                task.cancel()
+        if self._actor is not None:
+            await self._actor.shutdown(timeout_s)
+        if not self._over.done():
+            self._over.set_result("stopped")
+
+    async def _follow(self, actor: Actor) -> None:
+        try:
+            await actor.run()
+        except Exception as error:
+            actor.log.exception("crashed")
+            self._ready = False
+            if not self._over.done():
+                self._over.set_exception(crashed(error))
+            return
+        await self.drain_and_stop(1.0)
+
+
+def create(order: HostOrder, ray_name: str) -> ActorHandle[Any]:
+    """Makes the detached, named Ray actor of an order. Blocking. Raises ValueError while the name is still taken."""
+    # A class of its own name is what the dashboard and the process title show.
+    hosted: Any = ray.remote(type(order.class_name, (Host,), {}))
+    options = hosted.options(
+        name=ray_name,
+        namespace=NAMESPACE,
+        lifetime="detached",
+        num_cpus=0,
+        max_restarts=0,
+        max_task_retries=0,
+        max_concurrency=CALLS_AT_ONCE,
+    )
+    handle: ActorHandle[Any] = options.remote(order)
+    return handle

@@ -1,0 +1,169 @@
+"""What the operating system knows of processes: proof of death, family, cores.
+
+Guarantees: a `Death` waits on a pidfd, so it can't be fooled by a pid that is used again; `marked` finds every process that
+was started below a supervisor of one home, whoever its parent is now. Never: a signal to a process outside the given set.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import psutil
+
+from titan.servers.identity import ProcessId
+
+MARK = "SUPERVISED_BY_TITAN"
+_PR_SET_CHILD_SUBREAPER = 36
+_POLL_S = 0.01
+_LET_GO_S = 0.5
+
+
+class Death:
+    """The end of one process of this node, as an awaitable fact. Made in a running loop, for that loop."""
+
+    def __init__(self, pid: int) -> None:
+        """Raises ProcessLookupError when no such process lives."""
+        self.pid = pid
+        self._fd = os.pidfd_open(pid)
+        self._gone = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._fd, self._on_exit)
+
+    @property
+    def proven(self) -> bool:
+        """Whether the process is known to be gone."""
+        return self._gone.is_set()
+
+    def kill(self) -> None:
+        """SIGKILL, to exactly this process."""
+        if self._fd >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._fd, signal.SIGKILL)
+
+    async def wait(self) -> None:
+        """Returns when the process is gone. Several may wait."""
+        await self._gone.wait()
+
+    def close(self) -> None:
+        """Stops watching."""
+        if self._fd >= 0:
+            self._loop.remove_reader(self._fd)
+            # Not before the loop has really let go of it: a number that is used again would be watched for us.
+            self._loop.call_later(_LET_GO_S, os.close, self._fd)
+            self._fd = -1
+
+    def _on_exit(self) -> None:
+        self._gone.set()
+        self.close()
+
+
+def adopt_orphans() -> None:
+    """Makes this process the parent of every orphan below it (Linux), so that none escapes."""
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def reap() -> None:
+    """Collects orphans that were adopted and have ended; children of our own making have somebody who waits for them."""
+    me = os.getsid(0)
+    for child in psutil.Process().children():
+        try:
+            # What we start ourselves shares our session or leads one of its own; an orphan has the session of its late parent.
+            if child.status() == psutil.STATUS_ZOMBIE and os.getsid(child.pid) not in {me, child.pid}:
+                os.waitpid(child.pid, os.WNOHANG)
+        except (psutil.Error, ChildProcessError, ProcessLookupError):
+            continue
+
+
+def mark_of(home: Path) -> dict[str, str]:
+    """The environment that marks everything started below a supervisor of `home`."""
+    return {MARK: str(home)}
+
+
+def marked(home: Path) -> list[ProcessId]:
+    """Living processes that carry the mark of `home`, this one excepted."""
+    found = []
+    for process in psutil.process_iter():
+        if process.pid == os.getpid():
+            continue
+        try:
+            if process.environ().get(MARK) == str(home):
+                identity = ProcessId.of(process.pid)
+                if identity is not None:
+                    found.append(identity)
+        except (psutil.Error, OSError):
+            continue
+    return found
+
+
+def boot_id() -> str:
+    """A name of this boot of the machine; empty where the system gives none."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def in_session(session: int, title: str) -> list[ProcessId]:
+    """Living processes of a kernel session whose command line begins with `title`: some overwrite the environment they show."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if (
+                process.pid != os.getpid()
+                and os.getsid(process.pid) == session
+                and (process.cmdline() or [""])[0].startswith(title)
+            ):
+                identity = ProcessId.of(process.pid)
+                if identity is not None:
+                    found.append(identity)
+        except (psutil.Error, OSError):
+            continue
+    return found
+
+
+def kill_all(processes: Iterable[ProcessId], timeout_s: float) -> list[ProcessId]:
+    """SIGKILL to each that still is who it was; waits until they are gone. Returns those that are not."""
+    left = list(processes)
+    deadline = time.monotonic() + timeout_s
+    for process in left:
+        if process.lives():
+            try:
+                os.kill(process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+    while left and time.monotonic() < deadline:
+        left = [process for process in left if process.lives()]
+        if left:
+            time.sleep(_POLL_S)
+    return left
+
+
+def cpus_of(pid: int) -> list[int]:
+    """The cores that any thread of a process may run on; empty when it is gone."""
+    cores: set[int] = set()
+    try:
+        for task in os.listdir(f"/proc/{pid}/task"):
+            cores |= os.sched_getaffinity(int(task))
+    except (FileNotFoundError, ProcessLookupError):
+        return sorted(cores)
+    return sorted(cores)
+
+
+def pss_bytes(pid: int) -> int:
+    """Memory of a process with shared pages counted in part; 0 when it is gone."""
+    try:
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        return 0
+    return 0

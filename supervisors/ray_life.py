@@ -1,0 +1,182 @@
+"""Children as Ray actors: launched, linked, adopted, killed, with the death proven by the operating system.
+
+Guarantees: a pending call is the link (it fails about 11 ms after a death) and a pidfd the proof; a life is reported as ended
+only when the process is gone, so a name never has two processes. Blocking Ray calls run in a thread: the supervisor's loop
+never waits for a GCS that is away. Never: Ray's own restarts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Coroutine
+from typing import Any
+
+import ray
+import ray.exceptions
+from ray.actor import ActorHandle
+
+from supervisors.host import ActorCrashed, create
+from supervisors.host_order import HostOrder, HostReport
+from supervisors.processes import Death
+from supervisors.runner import Life, sentence
+from supervisors.tree import NAMESPACE, ActorSpec
+from titan.errors import Transient
+
+NAME_FREE_WITHIN_S = 5.0
+DESCRIBE_WITHIN_S = 3.0
+# Two hooks, drain and stop, share the shutdown timeout of five seconds.
+STOP_HOOK_S = 2.2
+_RETRY_S = 0.01
+
+
+class RayLife:
+    """One hosted actor."""
+
+    def __init__(self, handle: ActorHandle[Any], report: HostReport) -> None:
+        self._handle = handle
+        self.report = report
+        self._death: Death | None
+        try:
+            self._death = Death(report.pid)
+        except ProcessLookupError:
+            self._death = None
+        self._link: asyncio.Task[str] = asyncio.get_running_loop().create_task(
+            self._follow(), name=f"link-{report.name}"
+        )
+
+    @property
+    def pid(self) -> int:
+        """The worker's process id."""
+        return self.report.pid
+
+    async def _follow(self) -> str:
+        return str(await self._handle.run.remote())
+
+    async def ready(self) -> None:
+        """Starts the actor and waits until it is Ready. Raises its own error."""
+        try:
+            await self._handle.start.remote()
+        except ray.exceptions.RayTaskError as error:
+            raise cause_of(error) from error
+
+    async def stop(self) -> None:
+        """Asks the actor to drain and stop."""
+        await self._handle.drain_and_stop.remote(STOP_HOOK_S)
+
+    def kill(self) -> None:
+        """SIGKILL, through the kernel and through Ray."""
+        if self._death is not None:
+            self._death.kill()
+        _spawn(kill_actor(self._handle))
+
+    async def ended(self) -> tuple[bool, str]:
+        """Returns when the process is gone: without error only after a stop."""
+        normal, reason = await self._last_word()
+        self.kill()
+        if self._death is not None:
+            await self._death.wait()
+            self._death.close()
+        return normal, reason
+
+    async def _last_word(self) -> tuple[bool, str]:
+        death = asyncio.ensure_future(self._death.wait() if self._death is not None else asyncio.sleep(0))
+        try:
+            await asyncio.wait({self._link, death}, return_when=asyncio.FIRST_COMPLETED)
+            if not self._link.done():
+                self._link.cancel()
+                return False, f"process {self.pid} was killed or ended"
+            return True, self._link.result()
+        except ray.exceptions.RayTaskError as error:
+            return False, sentence(cause_of(error))
+        except ray.exceptions.RayError:
+            return False, f"process {self.pid} was killed or ended"
+        finally:
+            death.cancel()
+
+
+class RayLauncher:
+    """Launches actors of a table for one home."""
+
+    def __init__(self, actors: dict[str, ActorSpec], home: str) -> None:
+        self._actors = actors
+        self._home = home
+
+    async def launch(self, child: str, incarnation: int) -> Life:
+        """Makes the actor's process. When it raises or is cancelled, no process is left."""
+        spec = self._actors[child]
+        order = HostOrder(child, spec.path, incarnation, self._home)
+        handle: Any = await self._created(order, spec.ray_name)
+        try:
+            report: HostReport = await handle.describe.remote()
+        except BaseException:
+            # Also a cancellation: a process that nobody watches must not stay.
+            _spawn(kill_actor(handle))
+            raise
+        return RayLife(handle, report)
+
+    async def adopt(self, child: str) -> RayLife | None:
+        """The living actor of that name, verified to be ours and answering; anything else by that name is killed."""
+        spec = self._actors[child]
+        try:
+            handle: Any = await asyncio.to_thread(ray.get_actor, spec.ray_name, NAMESPACE)
+        except ValueError:
+            return None
+        try:
+            async with asyncio.timeout(DESCRIBE_WITHIN_S):
+                report: HostReport = await handle.describe.remote()
+        except (TimeoutError, ray.exceptions.RayError):
+            await kill_actor(handle)
+            return None
+        if report.home != self._home or report.name != child:
+            await kill_actor(handle)
+            return None
+        return RayLife(handle, report)
+
+    async def _created(self, order: HostOrder, ray_name: str) -> ActorHandle[Any]:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + NAME_FREE_WITHIN_S
+        while True:
+            try:
+                return await _uncut(order, ray_name)
+            except ValueError as error:
+                # The GCS gives the name of a dead actor free a moment after the process is gone.
+                if loop.time() > deadline:
+                    raise Transient(f"the name {ray_name} is still taken in Ray: {sentence(error)}") from error
+                await asyncio.sleep(_RETRY_S)
+
+
+async def _uncut(order: HostOrder, ray_name: str) -> ActorHandle[Any]:
+    """Creates the actor in a thread; when the wait is cancelled, what the thread still makes is killed."""
+    making = asyncio.ensure_future(asyncio.to_thread(create, order, ray_name))
+    try:
+        return await asyncio.shield(making)
+    except asyncio.CancelledError:
+
+        def end(made: asyncio.Future[ActorHandle[Any]]) -> None:
+            if made.exception() is None:
+                _spawn(kill_actor(made.result()))
+
+        making.add_done_callback(end)
+        raise
+
+
+async def kill_actor(handle: ActorHandle[Any]) -> None:
+    """Tells Ray to end an actor for good; one that is gone already is fine."""
+    with contextlib.suppress(ray.exceptions.RayError, ValueError):
+        await asyncio.to_thread(ray.kill, handle, no_restart=True)
+
+
+def cause_of(error: ray.exceptions.RayTaskError) -> Exception:
+    """The actor's own error inside Ray's."""
+    cause: object = error.cause
+    return cause if isinstance(cause, ActorCrashed) else RuntimeError(sentence(error))
+
+
+_background: set[asyncio.Task[None]] = set()
+
+
+def _spawn(work: Coroutine[Any, Any, None]) -> None:
+    task = asyncio.get_running_loop().create_task(work)
+    _background.add(task)
+    task.add_done_callback(_background.discard)

@@ -1,0 +1,291 @@
+"""The root's work without Ray: a tree of supervisors, its liveness, its memory and its news.
+
+Guarantees: silence is judged by this process's own timer, never for a time in which it did not look; a child that lives is
+adopted, never restarted; neither the bus nor a disk that is away delays a restart. All methods belong to one event loop.
+Never: a placement or a process of its own; those are the launcher's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import Protocol
+
+from protos import system_pb2 as pb
+from supervisors.child import ChildView, Status
+from supervisors.events import (
+    Adopted,
+    Command,
+    Effect,
+    Event,
+    Exited,
+    KillChild,
+    Lost,
+    Ready,
+    RecordRestart,
+    StopChild,
+    SupervisorReady,
+    Tick,
+    Verb,
+)
+from supervisors.host_order import HostReport
+from supervisors.liveness import Liveness
+from supervisors.nested import TreeMachine
+from supervisors.processes import cpus_of
+from supervisors.runner import Launcher, Life, Runner
+from supervisors.spec import SupervisorSpec
+from supervisors.store import Memory, Store
+from supervisors.tree import ActorSpec
+from titan.logs import Log
+
+LOOK_EVERY_S = 0.1
+SETTLE_POLL_S = 0.02
+# Errors that no restart mends: a person has to change something.
+HOPELESS = ("ConfigError:", "MissingServer:", "PortTaken:", f"OSError: [Errno {errno.EADDRINUSE}]")
+_STATES = {
+    Status.STOPPED: pb.ACTOR_STATE_STOPPED,
+    Status.STARTING: pb.ACTOR_STATE_STARTING,
+    Status.READY: pb.ACTOR_STATE_READY,
+    Status.STOPPING: pb.ACTOR_STATE_STOPPING,
+    Status.KILLING: pb.ACTOR_STATE_STOPPING,
+    Status.BACKOFF: pb.ACTOR_STATE_BACKOFF,
+    Status.QUARANTINED: pb.ACTOR_STATE_QUARANTINED,
+    Status.FAILED: pb.ACTOR_STATE_FAILED,
+}
+
+
+class AdoptedLife(Life, Protocol):
+    """A life that was found."""
+
+    @property
+    def report(self) -> HostReport:
+        """Who it is."""
+        ...
+
+
+class Adopter(Launcher, Protocol):
+    """A launcher that can also find what lives already."""
+
+    async def adopt(self, child: str) -> AdoptedLife | None:
+        """The verified living process of a child, or None."""
+        ...
+
+
+class News(Protocol):
+    """Where the world hears of it. Must not block."""
+
+    def effects(self, effects: list[Effect]) -> None:
+        """What was decided just now."""
+        ...
+
+    def memory(self, raw: bytes) -> None:
+        """What a supervisor elsewhere would have to know."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a start ended: `problems` has one sentence for each child that is not Ready."""
+
+    ready: bool
+    problems: dict[str, str]
+
+
+class Supervision:
+    """One tree, from `up` to `down`. Create it in a running loop."""
+
+    def __init__(
+        self,
+        spec: SupervisorSpec,
+        actors: dict[str, ActorSpec],
+        launcher: Adopter,
+        store: Store,
+        news: News,
+        log: Log,
+        session: str,
+    ) -> None:
+        self._actors = actors
+        self._launcher = launcher
+        self._store = store
+        self._news = news
+        self._log = log
+        self._session = session
+        self._tree = TreeMachine(spec)
+        self._live = Liveness()
+        self._up = False
+        self._ready = False
+        self._adopting = asyncio.Lock()
+        self._found = False
+        self._hopeless: dict[str, str] = {}
+        self.restarts: deque[RecordRestart] = deque(maxlen=200)
+        past = store.load()
+        self.resumes = past.up and past.session == session
+        self.runner = Runner(self._tree, launcher, self)
+        history = past.tree if past.session == session else {n: h.of_a_new_run() for n, h in past.tree.items()}
+        self._tree.remember(history, self.runner.now_ms())
+        self._watch = asyncio.get_running_loop().create_task(self._look(), name="liveness")
+
+    async def up(self, timeout_s: float) -> Outcome:
+        """Adopts what lives, starts the rest in order; returns when all are Ready, or when that can't be hoped for soon."""
+        async with self._adopting:
+            if not self._found:
+                await self._adopt()
+                self._found = True
+        if not self._up:
+            self._up, self._ready = True, False
+            self._hopeless.clear()
+            self.runner.post(Command(Verb.START))
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
+        while not (self._ready or self._hopeless or self._tree.escalated()) and loop.time() < deadline:
+            await asyncio.sleep(SETTLE_POLL_S)
+        problems = {
+            view.name: self._hopeless.get(view.name) or view.last_exit or f"{view.status.value} after {timeout_s:g} s"
+            for view in self.runner.views()
+            if view.status is not Status.READY
+        }
+        return Outcome(self._ready, problems)
+
+    async def down(self, timeout_s: float) -> bool:
+        """Stops all children in reverse order, kills those that need longer than `timeout_s` in all; whether none was killed."""
+        self._up = self._ready = False
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self.runner.stop("down")
+            clean = True
+        except TimeoutError:
+            self.runner.hurry()
+            await self.runner.stop("down")
+            clean = False
+        self._remember()
+        return clean
+
+    def restart(self, name: str, reason: str) -> str:
+        """Restarts a child gracefully, or starts one that is down; a sentence. Raises ValueError for an unknown name."""
+        if name not in self._actors:
+            raise ValueError(f"there is no actor {name!r}; there are: {', '.join(self._actors)}")
+        if not self._up:
+            return "the tree is down: start it with `titan up`"
+        self.runner.post(Command(Verb.RESTART, name, reason))
+        return ""
+
+    def beat(self, beat: pb.Heartbeat) -> None:
+        """Takes a heartbeat, from whichever way it came."""
+        self._live.beat(beat.service, beat.incarnation, beat.progress, self.runner.now_ms())
+
+    def escalated(self) -> list[str]:
+        """The supervisors whose children keep failing."""
+        return self._tree.escalated()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the whole tree has been Ready since its start."""
+        return self._ready
+
+    def status(self) -> list[pb.ActorStatus]:
+        """Every child in start order, as shown to the world."""
+        now_ms = self.runner.now_ms()
+        return [self._status(view, now_ms) for view in self.runner.views()]
+
+    def _status(self, view: ChildView, now_ms: int) -> pb.ActorStatus:
+        age_ms = self._live.age_ms(view.name, now_ms)
+        life = self.runner.life(view.name)
+        report = getattr(life, "report", None)
+        return pb.ActorStatus(
+            name=view.name,
+            supervisor=view.supervisor,
+            pid=view.pid,
+            node=report.node if isinstance(report, HostReport) else "",
+            state=_STATES[view.status],
+            restarts=view.restarts,
+            graceful_restarts=view.graceful_restarts,
+            intensity_left=view.intensity_left,
+            heartbeat_age_s=-1.0 if age_ms is None else age_ms / 1000,
+            cpus=cpus_of(view.pid) if view.pid else [],
+            last_exit=view.last_exit,
+            last_recovery_s=max(0, view.last_recovery_ms) / 1000,
+            incarnation=view.incarnation,
+            started_ms=0 if view.started_ms < 0 else time.time_ns() // 1_000_000 - (now_ms - view.started_ms),
+            progress=self._live.progress(view.name),
+        )
+
+    def heard(self, event: Event, effects: list[Effect]) -> None:
+        """The runner's news."""
+        if isinstance(event, Tick) and not effects:
+            return
+        match event:
+            case Ready(child, incarnation) if self._is_ready(child, incarnation):
+                self._log.info("child ready", child=child, incarnation=incarnation)
+                self._expect(child, incarnation)
+            case Exited(child, incarnation, normal, reason):
+                self._live.forget(child)
+                self._log.info("child ended", child=child, incarnation=incarnation, normal=normal, reason=reason)
+                if self._up and not self._ready and not normal and reason.startswith(HOPELESS):
+                    self._hopeless[child] = reason
+            case _:
+                pass
+        for effect in effects:
+            match effect:
+                case StopChild(child) | KillChild(child):
+                    self._live.forget(child)
+                case RecordRestart():
+                    self.restarts.append(effect)
+                case SupervisorReady(supervisor) if supervisor == self._tree.root.name:
+                    self._ready = True
+                case _:
+                    pass
+            self._log.info("decided", effect=repr(effect))
+        self._news.effects(effects)
+        self._remember()
+
+    async def failed(self) -> None:
+        """Waits for ever, or raises the defect that broke supervision itself."""
+        await asyncio.gather(self._watch, self.runner.failed())
+
+    def close(self) -> None:
+        """Lets go of everything without touching a child."""
+        self._watch.cancel()
+        self.runner.abandon()
+
+    def _remember(self) -> None:
+        try:
+            raw = self._store.save(Memory(self._session, self._up, self._tree.history()))
+        except OSError as error:
+            # A full disk must not end supervision itself; the next change is written again.
+            self._log.error("memory not written", error=str(error))
+            return
+        if raw is not None:
+            self._news.memory(raw)
+
+    def _is_ready(self, child: str, incarnation: int) -> bool:
+        return any(
+            view.name == child and view.status is Status.READY and view.incarnation == incarnation
+            for view in self.runner.views()
+        )
+
+    def _expect(self, child: str, incarnation: int) -> None:
+        self._live.watch(child, incarnation, self._actors[child].silence_ms, self.runner.now_ms())
+
+    async def _adopt(self) -> None:
+        names = list(self._actors)
+        found = await asyncio.gather(*(self._launcher.adopt(name) for name in names))
+        for name, life in zip(names, found, strict=True):
+            if life is None:
+                if self.resumes:
+                    self.runner.post(Lost(name))
+                continue
+            report = life.report
+            self._log.info("adopted", child=name, pid=report.pid, incarnation=report.incarnation, ready=report.ready)
+            self.runner.hold(name, report.incarnation, life, ready=report.ready)
+            self.runner.post(Adopted(name, report.incarnation, report.pid, report.ready))
+            if report.ready:
+                self._expect(name, report.incarnation)
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            for silent in self._live.silent(self.runner.now_ms()):
+                self.runner.post(silent)
