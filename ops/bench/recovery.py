@@ -1,0 +1,122 @@
+"""recovery: from kill -9 of an actor's process until the supervisor has it Ready again, on the whole running system.
+
+Each actor is killed in turn while it trades. A kill waits until the actor's last one is so long ago that neither backoff
+nor the intensity of its supervisor plays a part. The clock starts at the kill and ends at the supervisor's own event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections import defaultdict
+from pathlib import Path
+
+from ops.bench.children import quiet_loop
+from ops.bench.result import Options, Report, Row, Target, row
+from ops.bench.tree import whole_titan
+from protos import system_pb2
+from supervisors.tree import GROUPS, STABLE_MS
+from titan import subjects
+from titan.bus import Bus, Received
+from titan.errors import TimedOut
+from titan.logs import configure
+from titan.runtime import Runtime
+
+IMPORTS_CCXT = frozenset({"router", "execution", "market_data"})
+QUICK, SLOW = Target(p50=1.5), Target(p50=2.5)
+RECOVERY_TIMEOUT_S = 30.0
+SETTLE_S = STABLE_MS / 1000 + 1.0
+PERIOD_S = max(group.period_s for group in GROUPS)
+
+
+class _Killer:
+    """Kills one actor at a time and waits for its return."""
+
+    def __init__(self, runtime: Runtime, bus: Bus) -> None:
+        self._runtime = runtime
+        self._bus = bus
+        self._returned: asyncio.Queue[system_pb2.ActorRestarted] = asyncio.Queue()
+        self._last: dict[str, float] = {}
+        self._kills: dict[str, list[float]] = defaultdict(list)
+
+    async def listen(self) -> None:
+        """Follows the supervisor's events."""
+
+        async def restarted(received: Received[system_pb2.ActorRestarted]) -> None:
+            self._returned.put_nowait(received.message)
+
+        await self._bus.subscribe(subjects.ACTOR_RESTARTED, system_pb2.ActorRestarted, restarted)
+
+    async def kill(self, group: str, limit: int, name: str) -> tuple[float, float]:
+        """Kills an actor; returns seconds from the kill to Ready, and the supervisor's own from notice to Ready."""
+        await self._patience(group, limit, name)
+        while not self._returned.empty():
+            self._returned.get_nowait()
+        pid = await self._pid(name)
+        began = time.time()
+        os.kill(pid, signal.SIGKILL)
+        try:
+            async with asyncio.timeout(RECOVERY_TIMEOUT_S):
+                while True:
+                    event = await self._returned.get()
+                    if event.name == name:
+                        break
+        except TimeoutError:
+            raise TimedOut(f"{name} was not Ready {RECOVERY_TIMEOUT_S:.0f} s after kill -9") from None
+        self._last[name] = time.monotonic()
+        self._kills[group].append(time.monotonic())
+        return event.ts_ms / 1000 - began, event.recovery_s
+
+    async def _patience(self, group: str, limit: int, name: str) -> None:
+        while True:
+            now = time.monotonic()
+            recent = [at for at in self._kills[group] if now - at < PERIOD_S]
+            if now - self._last.get(name, -SETTLE_S) >= SETTLE_S and len(recent) < limit:
+                return
+            await asyncio.sleep(0.2)
+
+    async def _pid(self, name: str) -> int:
+        asked = system_pb2.ActorsRequest(requested_by="bench")
+        found = await self._bus.request(subjects.RPC_ACTORS, asked, system_pb2.ActorsSnapshot)
+        for actor in found.actors:
+            if actor.name == name and actor.state == system_pb2.ACTOR_STATE_READY and actor.pid:
+                return actor.pid
+        raise TimedOut(f"{name} is not Ready and can't be killed")
+
+
+def run(options: Options) -> Report:
+    """Every actor `repeat` times."""
+    with whole_titan() as home:
+        return measure(home, options.repeat)
+
+
+def measure(home: Path, repeat: int) -> Report:
+    """Kills every actor of the Titan that runs under `home`, `repeat` times."""
+    return quiet_loop(_measure(home, repeat))
+
+
+async def _measure(home: Path, repeat: int) -> Report:
+    runtime = await asyncio.to_thread(Runtime.load, home)
+    configure("bench", runtime.log_dir, "WARNING")
+    bus = await Bus.connect(runtime, "bench")
+    seen: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    try:
+        killer = _Killer(runtime, bus)
+        await killer.listen()
+        for _ in range(repeat):
+            for group in GROUPS:
+                for actor in group.actors:
+                    seen[actor.name].append(await killer.kill(group.name, group.max_restarts, actor.name))
+    finally:
+        await bus.close()
+    rows: list[Row] = []
+    for name, samples in seen.items():
+        target = SLOW if name in IMPORTS_CCXT else QUICK
+        rows.append(row(f"{name}: kill -9 to Ready", "s", [each[0] for each in samples], target))
+    own = [each[1] for samples in seen.values() for each in samples]
+    rows.append(row("all: death noticed to Ready", "s", own))
+    notice = [max(0.0, whole - part) for samples in seen.values() for whole, part in samples]
+    rows.append(row("all: kill to death noticed", "s", notice))
+    return Report("recovery", tuple(rows))

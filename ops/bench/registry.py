@@ -1,0 +1,33 @@
+"""Every bench by name. A bench's module is imported when it runs: the command must not pay for what it does not measure."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+from ops.bench.result import Options, Report
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """One bench: what it measures in a sentence, and the module of this package whose `run` measures it."""
+
+    measures: str
+    module: str
+
+    def run(self, options: Options) -> Report:
+        """Measures. Raises what the parts under measure raise."""
+        found = importlib.import_module(f"ops.bench.{self.module}")
+        return cast("Callable[[Options], Report]", found.run)(options)
+
+
+BENCHES: dict[str, Bench] = {
+    "order-path": Bench("what one intent costs inside the router, without the wire", "order_path"),
+    "signal-to-socket": Bench("a signal published until its order is at the venue, across processes", "signal_path"),
+    "absorb": Bench("trades a second that one phase takes, injected behind ccxt", "absorb"),
+    "cancel-under-flood": Bench("a disarm until its cancel is at the venue, while trades flood", "cancel"),
+    "recovery": Bench("kill -9 to Ready, for every actor of the whole system", "recovery"),
+    "memory": Bench("what the whole system holds while it trades", "memory"),
+}

@@ -1,0 +1,204 @@
+"""signal-to-socket: a signal published on the bus until the first byte of its order at the venue's socket.
+
+Market data, brain, router, execution, NATS, PostgreSQL, Redis and the paper venue run as processes of their own while the
+market flows at 60 times real time; the bench plays the phase and sends one small signed signal at a time. What ccxt needs
+from the adapter's call to the socket (signing, encoding, aiohttp) is measured apart, by the same adapter against the same
+tap, and is part of the whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from ops.bench.children import Child, quiet_loop
+from ops.bench.result import Options, Report, Target, row
+from ops.bench.town import SYMBOL, Town, town
+from protos import brain_pb2, market_pb2, trading_pb2
+from titan import subjects
+from titan.bus import Received
+from titan.codec import signal_to_pb
+from titan.errors import Fatal, TimedOut
+from titan.ids import ClientOrderId, SignalId, client_order_id, new_ulid
+from titan.model import Action, Order, OrderRole, OrderType, Phase, Side, Signal
+from titan.servers import Kind
+from titan.venues.bybit import make_venue
+
+TARGET = Target(p50=1.5, p99=6.0)
+SPEED = 60.0
+ACTORS = (
+    "actors.router.actor:Router",
+    "actors.execution.actor:Execution",
+    "actors.brain.actor:Brain",
+    "actors.market_data.actor:MarketData",
+)
+SIZE_BASE = Decimal("0.0022")
+START_TIMEOUT_S = 60.0
+ARRIVAL_TIMEOUT_S = 2.0
+PAUSE_S = 0.03
+WARM_UP = 20
+MOST = 400
+CCXT_SAMPLES = 300
+MOST_MISSES = 50
+
+
+@dataclass(slots=True)
+class _Phase:
+    """What the bench hears while it plays the phase."""
+
+    here: Town
+    price: Decimal | None = None
+    verdicts: Counter[str] = field(default_factory=Counter)
+    last_reason: str = ""
+
+    async def listen(self) -> None:
+        """Subscribes to quotes and decisions."""
+
+        async def ticker(received: Received[market_pb2.Ticker]) -> None:
+            self.price = Decimal(received.message.ask or received.message.last)
+
+        async def decision(received: Received[brain_pb2.Decision]) -> None:
+            self.verdicts[received.message.code] += 1
+            self.last_reason = received.message.reason
+
+        async def reject(received: Received[trading_pb2.Reject]) -> None:
+            self.verdicts[received.message.code] += 1
+            self.last_reason = received.message.detail
+
+        await self.here.bus.subscribe(subjects.ticker("bybit", SYMBOL), market_pb2.Ticker, ticker)
+        await self.here.bus.subscribe(subjects.DECISION, brain_pb2.Decision, decision)
+        await self.here.bus.subscribe(subjects.REJECT, trading_pb2.Reject, reject)
+
+    def signal(self) -> Signal:
+        """A small buy with stop and target far away, as of now."""
+        assert self.price is not None
+        now = self.here.clock.now()
+        return Signal(
+            signal_id=SignalId(f"bench-{new_ulid()}"),
+            phase=Phase.SCAVENGER,
+            action=Action.OPEN,
+            venue="bybit",
+            symbol=SYMBOL,
+            side=Side.BUY,
+            requested_size=self.price * SIZE_BASE,
+            entry_price=self.price,
+            stop_price=self.price * Decimal("0.8"),
+            target_price=self.price * Decimal("1.4"),
+            confidence=95.0,
+            leverage=1.0,
+            volatility=0.1,
+            trap_type="BREAKOUT",
+            order_type=OrderType.MARKET,
+            max_slippage_bps=100,
+            t_signal_ms=now.market_ms,
+            t_exchange_ms=now.market_ms,
+            ttl_ms=5_000,
+            t_wall_ns=time.time_ns(),
+        )
+
+    async def one(self) -> float | None:
+        """Milliseconds of one signal's way, None when it did not become an order."""
+        message = signal_to_pb(self.signal())
+        self.here.tap.arrivals.clear()
+        began = time.perf_counter_ns()
+        await self.here.bus.publish(subjects.SIGNAL_SUBMIT, message, idempotency_key=message.signal_id)
+        try:
+            arrived = await self.here.tap.next(cancels=False, timeout_s=ARRIVAL_TIMEOUT_S)
+        except TimeoutError:
+            return None
+        return (arrived.at_ns - began) / 1e6
+
+    async def warm(self) -> None:
+        """Waits until signals become orders. Raises TimedOut with the last reason why they do not."""
+        deadline = time.monotonic() + START_TIMEOUT_S
+        passed = 0
+        while passed < WARM_UP:
+            if time.monotonic() > deadline:
+                raise TimedOut(f"no signal became an order: {dict(self.verdicts)} {self.last_reason}")
+            if self.price is not None and await self.one() is not None:
+                passed += 1
+            await asyncio.sleep(PAUSE_S)
+
+
+def run(options: Options) -> Report:
+    """Signals one after the other until the time is over or 400 became orders, which the policy's notional still admits."""
+    return quiet_loop(_measure(options.seconds))
+
+
+async def _measure(seconds: float) -> Report:
+    async with contextlib.AsyncExitStack() as stack:
+        here = await stack.enter_async_context(town(tuple(Kind), speed=SPEED, service="scavenger"))
+        for actor in ACTORS:
+            await stack.enter_async_context(Child.actor(actor, here.runtime.home))
+        phase = _Phase(here)
+        await phase.listen()
+        await phase.warm()
+        whole: list[float] = []
+        misses = 0
+        deadline = time.monotonic() + seconds
+        while not whole or (time.monotonic() < deadline and len(whole) < MOST):
+            took = await phase.one()
+            if took is not None:
+                whole.append(took)
+            else:
+                misses += 1
+                if misses > MOST_MISSES:
+                    raise Fatal(f"too many signals became no order: {dict(phase.verdicts)} {phase.last_reason}")
+            await asyncio.sleep(PAUSE_S)
+        ccxt = await _ccxt_share(here, phase, len(whole))
+    rows = (
+        row("signal published to the venue's socket", "ms", whole, TARGET),
+        row("of it ccxt: adapter called to the socket", "ms", ccxt),
+    )
+    notes = (f"{misses} signals became no order",) if misses else ()
+    return Report("signal-to-socket", rows, notes)
+
+
+async def _ccxt_share(here: Town, phase: _Phase, wanted: int) -> list[float]:
+    """The adapter's own way to the socket: orders far from the market, each refused by the venue or left resting."""
+    venue = make_venue(here.runtime.venue)
+    samples: list[float] = []
+    try:
+        await venue.load_instruments()
+        for _ in range(min(CCXT_SAMPLES, wanted)):
+            here.tap.arrivals.clear()
+            order = _order(phase)
+            began = time.perf_counter_ns()
+            sending = asyncio.ensure_future(venue.submit(order))
+            arrived = await here.tap.next(cancels=False, timeout_s=ARRIVAL_TIMEOUT_S)
+            samples.append((arrived.at_ns - began) / 1e6)
+            ack = await sending
+            await venue.cancel(SYMBOL, order.client_order_id, ack.venue_order_id)
+    finally:
+        await venue.close()
+    return samples
+
+
+def _order(phase: _Phase) -> Order:
+    assert phase.price is not None
+    name = new_ulid()
+    cid: ClientOrderId = client_order_id(name, 0)
+    price = (phase.price / 2).quantize(Decimal(1))
+    return Order(
+        client_order_id=cid,
+        intent_id=name,
+        signal_id=name,
+        child=0,
+        role=OrderRole.ENTRY,
+        phase=Phase.SCAVENGER,
+        venue="bybit",
+        account="main",
+        symbol=SYMBOL,
+        side=Side.BUY,
+        order_type=OrderType.LIMIT,
+        quantity=Decimal("0.001"),
+        price=price,
+        trigger_price=None,
+        stop_price=(price / 2).quantize(Decimal(1)),
+        target_price=(price * 2).quantize(Decimal(1)),
+        reduce_only=False,
+    )

@@ -1,0 +1,21 @@
+"""The `titan` command's door: imports the rest late, so that Ctrl-C in the first second is no traceback either."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Runs the command and exits with its code."""
+    try:
+        from ops.cli.verbs import run
+
+        code = run()
+    except KeyboardInterrupt:
+        print("error: interrupted", file=sys.stderr)
+        code = 1
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()
