@@ -1,0 +1,110 @@
+"""What the benches answer, with a handful of samples: shape only, never speed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ops.bench import BENCHES, Options, Report, memory, recovery
+from ops.bench.memory import label
+from ops.bench.tree import whole_titan
+from ops.cli.bench import summary
+from supervisors.tree import actors_of
+
+TINY = Options(seconds=0.05, repeat=1)
+
+
+@pytest.fixture(scope="module")
+def titan() -> Iterator[Path]:
+    with whole_titan() as home:
+        yield home
+
+
+def check(report: Report, *metrics: str) -> None:
+    shown = json.loads(json.dumps(summary(report.name, [report])))
+    assert {"name", "machine", "results"} <= shown.keys()
+    assert shown["machine"]
+    for result in shown["results"]:
+        assert result["unit"]
+        assert 0 <= result["p50"] <= result["max"]
+        assert result["n"] >= 1
+    assert [each["metric"] for each in shown["results"]][: len(metrics)] == list(metrics)
+
+
+def test_every_bench_says_what_it_measures() -> None:
+    assert all(each.measures for each in BENCHES.values())
+
+
+def test_order_path_reports_the_whole_and_each_part() -> None:
+    report = BENCHES["order-path"].run(TINY)
+    check(report, "order path, whole", "all but the journal")
+    parts = {row.metric: row for row in report.rows}
+    assert parts["order path, whole"].n == parts["journal: row written"].n
+
+
+def test_absorb_measures_real_processes_and_each_core() -> None:
+    report = BENCHES["absorb"].run(TINY)
+    check(report, "across processes over the bus", "in process: phase, bytes to decision")
+    assert report.rows[0].max > 0
+
+
+@pytest.mark.slow
+def test_signal_to_socket_reports_the_whole_way_and_the_share_of_ccxt() -> None:
+    report = BENCHES["signal-to-socket"].run(TINY)
+    check(report, "signal published to the venue's socket", "of it ccxt: adapter called to the socket")
+    whole, ccxt = report.rows
+    assert ccxt.n == whole.n
+
+
+@pytest.mark.slow
+def test_cancel_under_flood_reports_flood_and_calm() -> None:
+    report = BENCHES["cancel-under-flood"].run(TINY)
+    check(report, "disarm published to cancel at the socket, flood", "the same without a flood")
+
+
+@pytest.mark.e2e
+@pytest.mark.slow
+def test_memory_has_a_row_for_every_actor_and_server_of_the_whole_system(titan: Path) -> None:
+    report = memory.measure(titan, TINY.seconds)
+    check(report, "whole system, PSS")
+    parts = {row.metric.partition(" (")[0]: row.p50 for row in report.rows[1:]}
+    assert {"guardian", "nats", "postgres", "redis", "paper venue", "actor: Router", "ray: raylet"} <= parts.keys()
+    assert sum(parts.values()) == pytest.approx(report.rows[0].p50, rel=0.01)
+
+
+@pytest.mark.e2e
+@pytest.mark.slow
+def test_recovery_has_a_row_for_every_actor_of_the_tree(titan: Path) -> None:
+    report = recovery.measure(titan, TINY.repeat)
+    check(report)
+    names = {row.metric.partition(":")[0] for row in report.rows}
+    assert names == set(actors_of()) | {"all"}
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        (["ray::Router"], "actor: Router"),
+        (["ray::DashboardAgent --port 1"], "ray: DashboardAgent"),
+        (["/usr/bin/python3", "-m", "titan.paper", "--feed", "synthetic:1"], "paper venue"),
+        (["/usr/bin/python3", "-m", "supervisors.guardian"], "guardian"),
+        (["postgres: titan titan 127.0.0.1(50328) idle"], "postgres"),
+        (["/pg/bin/postgres", "-D", "data"], "postgres"),
+        (["/ray/raylet", "--redis_address=none"], "ray: raylet"),
+        (["/tool/unheard-of"], "other: unheard-of"),
+        ([], "other"),
+    ],
+)
+def test_a_process_is_named_by_its_command_line(command: list[str], name: str) -> None:
+    assert label(command) == name
+
+
+def test_an_unknown_bench_is_not_found() -> None:
+    from ops.cli.bench import bench
+    from ops.cli.client import NotFound
+
+    with pytest.raises(NotFound, match="there are order-path"):
+        bench("warp-speed")

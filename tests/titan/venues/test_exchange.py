@@ -1,0 +1,43 @@
+"""Where an exchange object points."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from titan.errors import ConfigError
+from titan.runtime import VenueAddress
+from titan.venues.exchange import make_exchange
+
+PAPER = VenueAddress(
+    name="bybit", rest_url="http://127.0.0.1:1/", ws_url="ws://127.0.0.1:2", api_key="k", api_secret="s", paper=True
+)
+
+
+def test_with_an_address_no_url_leads_anywhere_else() -> None:
+    exchange = make_exchange(PAPER)
+    apis = dict(exchange.urls["api"])
+    streams = json.dumps(apis.pop("ws"))
+    assert set(apis.values()) == {"http://127.0.0.1:1"}
+    assert "bybit.com" not in streams
+    assert "hostname" not in streams
+    assert streams.count("ws://127.0.0.1:2/v5/") == 9
+
+
+def test_without_an_address_the_exchange_keeps_its_own_urls() -> None:
+    exchange = make_exchange(VenueAddress(name="bybit"))
+    assert exchange.urls["api"]["private"] == "https://api.{hostname}"
+    assert exchange.enableRateLimit is True
+
+
+def test_paper_is_not_throttled_and_asks_for_nothing_it_does_not_need() -> None:
+    exchange = make_exchange(PAPER)
+    assert exchange.enableRateLimit is False
+    assert exchange.options["fetchMarkets"]["types"] == ["linear"]
+    assert exchange.has["fetchCurrencies"] is False
+
+
+def test_a_venue_without_an_adapter_is_one_clear_error() -> None:
+    with pytest.raises(ConfigError, match="nyse"):
+        make_exchange(VenueAddress(name="nyse"))
