@@ -265,6 +265,8 @@ class Router(Actor):
             clear_halt(self.runtime.home)
         if not receipt.reply:
             return
+        # Before the answer, on the same connection: whoever acts on the answer meets a brain that knows the new state.
+        await self._publish_state()
         message = pb.OperatorReceipt(
             command_id=receipt.command_id,
             accepted=receipt.accepted,
@@ -285,6 +287,7 @@ class Router(Actor):
         self.after("state", CONFLATE_S, self._publish_state)
 
     async def _publish_state(self) -> None:
+        self.cancel("state")
         self._state_due = False
         if not self.bus.connected:
             return

@@ -229,6 +229,15 @@ async def test_operators_and_attackers(open_dir: Path) -> None:
         await agree(here)
 
 
+async def test_the_state_a_receipt_names_is_known_to_everybody_before_the_receipt_is(open_dir: Path) -> None:
+    async with world(open_dir) as here:
+        await here.start_router()
+        for verb in ("disarm", "arm", "reduce", "resume", "halt", "resume", "arm") * 3:
+            receipt = await here.command(verb)
+            assert here.state is not None
+            assert (receipt.accepted, here.state.trading_state) == (True, receipt.new_state), verb
+
+
 async def test_a_venue_that_goes_away_stops_openings_until_it_is_back(open_dir: Path) -> None:
     async with world(open_dir) as here:
         await here.start_router()
