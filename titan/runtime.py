@@ -6,10 +6,7 @@ start. Never: defaults that guess an address.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +16,6 @@ from titan.errors import NotRunning
 from titan.files import private_dir, write_private
 
 RUNTIME_FILE = "runtime.json"
-MAX_SOCKET_PATH = 100
 DEFAULT_PORTS = {
     "brain_http": 3100,
     "execution_http": 3002,
@@ -119,13 +115,8 @@ class Runtime(BaseModel):
 
     @property
     def heartbeat_socket(self) -> Path:
-        """Where actors of this node send their heartbeats; beside the system's temporary files when the home's path is
-        longer than a socket's name may be (107 bytes on Linux)."""
-        path = self.run_dir / "heartbeat.sock"
-        if len(os.fsencode(path)) <= MAX_SOCKET_PATH:
-            return path
-        digest = hashlib.sha256(os.fsencode(self.home)).hexdigest()[:16]
-        return Path(tempfile.gettempdir()) / f"titan-{digest}.sock"
+        """Where actors of this node send their heartbeats. The guardian refuses a home that is too long for a socket."""
+        return self.run_dir / "heartbeat.sock"
 
     @property
     def venue(self) -> VenueAddress:

@@ -23,6 +23,7 @@ from ops.cli.client import connect, home_of
 from ops.cli.control import Home, Json
 from ops.cli.output import emit, show, table
 from ops.cli.plan import policy_file
+from supervisors.state import Stage, read_state
 from titan.clock import ANCHOR_FILE, MarketAnchor
 from titan.errors import ExitCode, TitanError
 from titan.policy import load_policy
@@ -203,12 +204,20 @@ def running(home: Path, runtime: Runtime | None) -> Check:
     return Check("titan", "ok", f"{len(status.actors)} actors ready")
 
 
+def runtime_in_force(home: Path) -> Runtime | None:
+    """The run that a living guardian keeps up; the record of one that ended says nothing about now."""
+    state = read_state(home)
+    if state is None or not state.alive or state.state == Stage.SERVERS:
+        return None
+    try:
+        return Runtime.load(home)
+    except TitanError:
+        return None
+
+
 def checks(home: Path) -> Iterator[Check]:
     """Every row, in order."""
-    try:
-        runtime = Runtime.load(home)
-    except TitanError:
-        runtime = None
+    runtime = runtime_in_force(home)
     single: tuple[Callable[[], Check], ...] = (python, settings, policy)
     for check in single:
         yield check()

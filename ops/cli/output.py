@@ -12,12 +12,15 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from typing import NoReturn
 
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from titan.errors import ExitCode
 
 PIPE_COLUMNS = 160
 
@@ -27,14 +30,32 @@ def _columns() -> int | None:
     return None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_COLUMNS
 
 
-console = Console(highlight=False, soft_wrap=False, width=_columns())
+def pipe_closed() -> NoReturn:
+    """Whoever read our output has seen enough, like `| head`: that is no error, and nothing more is written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise SystemExit(ExitCode.OK)
+
+
+class PipedConsole(Console):
+    """A console whose reader may go."""
+
+    def on_broken_pipe(self) -> None:
+        """Ends the command without an error."""
+        self.quiet = True
+        pipe_closed()
+
+
+console = PipedConsole(highlight=False, soft_wrap=False, width=_columns())
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def emit(value: object) -> None:
     """Prints one JSON object on one line."""
-    sys.stdout.write(json.dumps(value, default=_plain, separators=(", ", ": ")) + "\n")
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(json.dumps(value, default=_plain, separators=(", ", ": ")) + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        pipe_closed()
 
 
 def _plain(value: object) -> object:

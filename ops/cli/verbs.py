@@ -74,8 +74,6 @@ def run() -> int:
     except TitanError as error:
         fail(str(error))
         code = error.exit_code
-    except BrokenPipeError:
-        code = ExitCode.OK
     except OSError as error:
         # A home that can't be written, a full disk: the machine's answer, not a defect with a traceback.
         fail(f"{error.filename or 'the machine'}: {error.strerror or error}; check TITAN_HOME, its owner and its disk")

@@ -238,6 +238,16 @@ async def test_a_stream_lost_with_its_server_is_made_again_after_the_reconnect(b
     assert await bus.backlog("TITAN_DATA") == {}
 
 
+async def test_a_bus_that_reconnects_again_and_again_does_not_grow(bus: Bus) -> None:
+    def making() -> int:
+        return sum(task.get_name() == "ensure-streams" for task in bus._tasks)
+
+    for _ in range(5):
+        bus._make_streams_again()
+    assert making() == 5
+    await until(lambda: making() == 0, "what has ended is let go of")
+
+
 async def test_a_handler_that_fails_is_the_death_of_its_actor(bus: Bus) -> None:
     subject = f"titan.sys.test.v1.{uuid4().hex}"
 

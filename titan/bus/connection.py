@@ -70,7 +70,7 @@ class Bus:
         self._log = get_logger(service)
         self._in_flight = asyncio.Semaphore(MAX_IN_FLIGHT)
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._consumers: list[asyncio.Task[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
         self._opener = Opener(client, self._verifier, service, metrics)
         self._out = metrics.counter("titan_bus_messages_total").labels(service, "out")
 
@@ -137,9 +137,7 @@ class Bus:
             except (nats.errors.Error, nats.js.errors.Error, Transient) as error:
                 self._log.warning("streams not made again", error=repr(error))
 
-        task = asyncio.get_running_loop().create_task(ensure(), name="ensure-streams")
-        task.add_done_callback(self._note_failure)
-        self._consumers.append(task)
+        self._keep(asyncio.get_running_loop().create_task(ensure(), name="ensure-streams"))
 
     def seal(self, subject: str, message: Message, **links: Unpack[Links]) -> tuple[str, bytes]:
         """Encodes and signs a message for a subject; returns (envelope id, wire bytes)."""
@@ -240,9 +238,7 @@ class Bus:
             concurrent,
         )
         await consumer.bind()
-        task = asyncio.create_task(consumer.run(), name=f"consume-{durable}")
-        task.add_done_callback(self._note_failure)
-        self._consumers.append(task)
+        self._keep(asyncio.create_task(consumer.run(), name=f"consume-{durable}"))
 
     async def dead_letter(self, subject: str, data: bytes, reason: DeadLetterReason, detail: str) -> None:
         """Puts bytes aside with the reason, and counts them."""
@@ -333,6 +329,12 @@ class Bus:
             if not self._failure.done():
                 self._failure.set_exception(error)
 
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        """Holds a background task until it ends, and no longer: a bus that reconnects for months must not grow."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._note_failure)
+
     def _note_failure(self, task: asyncio.Task[None]) -> None:
         if task.cancelled():
             return
@@ -346,7 +348,7 @@ class Bus:
 
     async def close(self) -> None:
         """Stops the consumers, sends what is buffered, and disconnects."""
-        await end_all(self._consumers)
+        await end_all(self._tasks)
         if self._failure.done() and not self._failure.cancelled():
             self._failure.exception()
         else:

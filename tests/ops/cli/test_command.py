@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from ops.cli import doctor
 from ops.cli.output import age_text, money, seconds_text
 from ops.cli.plan import Flags, make_plan, parse_duration
 from ops.cli.summary import summary_of
@@ -17,9 +18,11 @@ from ops.cli.verbs import app
 from ops.cli.view import status_dict, trading_state
 from protos import control_pb2 as pb
 from protos import system_pb2, trading_pb2
+from supervisors.state import Stage, StateFile
 from titan.errors import ConfigError, Rejected
-from titan.runtime import DEFAULT_PORTS
+from titan.runtime import DEFAULT_PORTS, VenueAddress
 from titan.settings import Settings, load_settings
+from titan.testing import runtime_for_tests
 
 NONE = Path("/nonexistent/.env")
 
@@ -189,3 +192,17 @@ def test_doctor_reports_each_check_as_a_row(tmp_path: Path) -> None:
     assert {"python", "settings", "policy", "disk", "ray", "titan"} <= {row["name"] for row in rows}
     assert all(row["verdict"] in ("ok", "warn", "fail", "skip") for row in rows)
     assert all(row["fix"] for row in rows if row["verdict"] == "fail")
+
+
+def test_doctor_skips_what_needs_a_running_titan_after_a_run_has_ended(tmp_path: Path) -> None:
+    runtime_for_tests(tmp_path, nats_url="", venues=(VenueAddress(name="bybit", rest_url="http://127.0.0.1:9"),))
+    rows = {check.name: check for check in doctor.checks(tmp_path)}
+    assert {rows[name].verdict for name in ("venue", "titan")} == {"skip"}
+    assert not any("held by the running Titan" in check.seen for check in rows.values())
+
+
+def test_doctor_asks_the_run_of_a_living_guardian(tmp_path: Path) -> None:
+    runtime_for_tests(tmp_path, nats_url="", venues=(VenueAddress(name="bybit", rest_url="http://127.0.0.1:9"),))
+    StateFile(tmp_path / "run").say(Stage.UP, "up")
+    rows = {check.name: check for check in doctor.checks(tmp_path)}
+    assert {rows[name].verdict for name in ("venue", "titan")} == {"fail"}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +18,7 @@ from protos import trading_pb2
 from titan.errors import ExitCode, NotRunning, TimedOut, TitanError, Transient
 from titan.testing import runtime_for_tests
 
+ROOT = Path(__file__).resolve().parents[3]
 HALTED = trading_pb2.OperatorReceipt(accepted=True, new_state=trading_pb2.TRADING_STATE_HALTED)
 
 
@@ -101,3 +105,17 @@ def test_what_the_machine_refuses_is_one_sentence_and_no_traceback(
     said = capsys.readouterr().err
     assert str(home) in said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("extra", [(), ("--json",)], ids=["text", "json"])
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path, extra: tuple[str, ...]) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    line = json.dumps({"ts": "2026-01-01T00:00:00Z", "level": "info", "actor": "router", "event": "x" * 400})
+    (folder / "router.jsonl").write_text(f"{line}\n" * 5_000)
+    command = f"{sys.executable} -m ops.cli.app logs -n 5000 {' '.join(extra)} --home {tmp_path} | head -n 1"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(done.stdout.splitlines()) == 1
