@@ -190,7 +190,7 @@ def run(options: Options) -> Report:
                 if len(times.core) % REFRESH_EVERY == 0:
                     rig.refresh()
                     if len(times.core) % SYNC_EVERY == 0:
-                        rig.journal.sync()
+                        rig.journal.fold() if rig.journal.wants_fold else rig.journal.sync()
                 rig.one(times)
         finally:
             gc.unfreeze()
