@@ -33,8 +33,8 @@ def main(arguments: list[str]) -> int:
         if wrong:
             print(f"stale: {', '.join(wrong)}. Run: .venv/bin/python ops/build/docs.py", file=sys.stderr)
         return 1 if wrong else 0
-    DOCS.mkdir(exist_ok=True)
     for name in wrong:
+        (DOCS / name).parent.mkdir(parents=True, exist_ok=True)
         (DOCS / name).write_text(pages[name])
     print(f"{len(pages)} pages, {len(wrong)} written" + (f": {', '.join(wrong)}" if wrong else ""))
     return 0

@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 from actors.scavenger.config import KNOBS, ScavengerConfig
+from ops import requirements
 from ops.cli.verbs import app
 from titan import codes
 from titan.errors import ExitCode
@@ -219,12 +220,21 @@ def _default_of(parameter: TyperOption | TyperArgument) -> str:
     return "" if value is None or value is False or value == "" or callable(value) else code(str(value))
 
 
+def requirement_rows() -> str:
+    """Every requirement of operations with its proof."""
+    try:
+        return requirements.page(requirements.load())
+    except requirements.RowError as error:
+        raise Undocumented(str(error)) from error
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "settings.md": settings,
     "metrics.md": metrics,
     "subjects.md": subjects,
     "codes.md": code_tables,
     "commands.md": commands,
+    "operations/requirements.md": requirement_rows,
 }
 
 
