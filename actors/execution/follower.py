@@ -61,7 +61,7 @@ class JournalFollower:
     def _chained(self, rows: Sequence[pb.JournalRow]) -> bool:
         previous = self._hash
         for row in rows:
-            if row_hash(previous, row.term, row.seq, row.kind, row.payload) != row.hash:
+            if row_hash(previous, row.term, row.seq, row.kind, row.payload, row.ts_ms) != row.hash:
                 return False
             previous = row.hash
         return True

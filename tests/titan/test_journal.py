@@ -44,7 +44,7 @@ def test_rows_come_back_in_order_with_their_chain(path: Path) -> None:
     journal = Journal.open(path)
     found = list(journal.rows())
     assert [each.seq for each in found] == [1, 2, 3, 4, 5]
-    assert found[1].hash == row_hash(found[0].hash, 1, 2, "order", found[1].payload)
+    assert found[1].hash == row_hash(found[0].hash, 1, 2, "order", found[1].payload, found[1].ts_ms)
     assert journal.verify().error == ""
     assert journal.verify().last_seq == 5
     journal.close()
@@ -286,11 +286,17 @@ def test_any_single_change_of_a_stored_row_is_detected(
     path = tmp_path_factory.mktemp("journal") / "j.db"
     filled(path, 6)
     seq = data.draw(st.integers(1, 5))
-    column = data.draw(st.sampled_from(["payload", "hash"]))
+    column = data.draw(st.sampled_from(["payload", "hash", "term", "ts_ms"]))
     database = sqlite3.connect(path)
-    content = bytearray(database.execute(f"SELECT {column} FROM journal WHERE seq = ?", (seq,)).fetchone()[0])
-    content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
-    database.execute(f"UPDATE journal SET {column} = ? WHERE seq = ?", (bytes(content), seq))
+    held = database.execute(f"SELECT {column} FROM journal WHERE seq = ?", (seq,)).fetchone()[0]
+    changed: int | bytes
+    if isinstance(held, int):
+        changed = held ^ 1 << data.draw(st.integers(0, 40))
+    else:
+        content = bytearray(held)
+        content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+        changed = bytes(content)
+    database.execute(f"UPDATE journal SET {column} = ? WHERE seq = ?", (changed, seq))
     database.commit()
     database.close()
     with pytest.raises(JournalCorrupt):

@@ -9,23 +9,22 @@ the caller's thread (`sync` and `fold` are for a thread of their own), a row rew
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import mmap
 import os
 import sqlite3
-import struct
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from titan.errors import Fatal, TitanError
-from titan.journal.rows import GENESIS, Row, StoredRow, row_hash
+from titan.errors import TitanError
+from titan.journal.errors import JournalBusy, JournalCorrupt, JournalFailed
+from titan.journal.reader import TAIL_BYTES, format_error, stored_rows, tail_mark, tail_seq
+from titan.journal.rows import FORMAT, GENESIS, Row, StoredRow, Verdict, check_rows, fault, row_hash
 
 MAX_FOLLOW = 5_000
 # About 16 MB of log: an append writes two pages.
 FOLD_APPENDS = 2_000
-_TAIL = struct.Struct(">q32s8s")
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS journal (
@@ -38,20 +37,8 @@ CREATE TABLE IF NOT EXISTS journal (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 """
+_MARK_FORMAT = "INSERT OR IGNORE INTO meta SELECT 'format', ? WHERE NOT EXISTS (SELECT 1 FROM journal)"
 _INSERT = "INSERT INTO journal (seq, term, kind, payload, hash, ts_ms) VALUES (?, ?, ?, ?, ?, ?)"
-_SELECT = "SELECT seq, term, kind, payload, hash, ts_ms FROM journal"
-
-
-class JournalFailed(TitanError):
-    """The journal can't be written (disk full, read-only, I/O error): open nothing until it can."""
-
-
-class JournalCorrupt(Fatal):
-    """The journal's content is not what was written: stop, restore a backup, let the venue fill the rest."""
-
-
-class JournalBusy(Fatal):
-    """Another process holds the journal: there must be one router."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +50,6 @@ class Opened:
     term: int
     torn_rows: int
     lost_rows: int
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """The outcome of a check: `error` is empty when the chain is whole up to `last_seq`."""
-
-    last_seq: int
-    error: str = ""
 
 
 class Journal:
@@ -123,7 +102,7 @@ class Journal:
             seq += 1
             if row.seq != seq:
                 raise ValueError(f"journal row {row.seq} does not follow {seq - 1}")
-            previous = row_hash(previous, term, seq, row.kind, row.payload)
+            previous = row_hash(previous, term, seq, row.kind, row.payload, row.ts_ms)
             values.append((seq, term, row.kind, row.payload, previous, row.ts_ms))
         execute = self._database.execute
         try:
@@ -141,13 +120,11 @@ class Journal:
             raise JournalFailed(f"the journal {self.path} can't be written: {error}") from error
         self.last_seq, self._hash = seq, previous
         self._appends += 1
-        self._tail[: _TAIL.size] = _tail_bytes(seq, previous)
+        self._tail[:TAIL_BYTES] = tail_mark(seq, previous)
 
     def rows(self, after_seq: int = 0, limit: int = -1) -> Iterator[StoredRow]:
-        """Rows after `after_seq` in order; all of them without a limit."""
-        cursor = self._database.execute(f"{_SELECT} WHERE seq > ? ORDER BY seq LIMIT ?", (after_seq, limit))
-        for seq, term, kind, payload, digest, ts_ms in cursor:
-            yield StoredRow(seq, term, kind, bytes(payload), bytes(digest), ts_ms)
+        """Rows after `after_seq` in order; all without a limit. The first of a compacted journal is its snapshot."""
+        return stored_rows(self._database, after_seq, limit)
 
     def follow(self, from_seq: int, limit: int = MAX_FOLLOW) -> list[StoredRow]:
         """At most `limit` rows after `from_seq`: what a standby or an audit asks for again and again."""
@@ -155,15 +132,13 @@ class Journal:
 
     def verify(self) -> Verdict:
         """Recomputes the whole chain from the file."""
-        previous, last = GENESIS, 0
-        for row in self.rows():
-            error = _fault(row, last, previous)
-            if error:
-                return Verdict(last, error)
-            previous, last = row.hash, row.seq
-        if last != self.last_seq:
-            return Verdict(last, f"the file ends at row {last}, {self.last_seq} were written")
-        return Verdict(last)
+        try:
+            verdict = check_rows(self.rows())
+        except JournalCorrupt as error:
+            return Verdict(0, str(error))
+        if not verdict.error and verdict.last_seq != self.last_seq:
+            return Verdict(verdict.last_seq, f"the file ends at row {verdict.last_seq}, {self.last_seq} were written")
+        return verdict
 
     @property
     def published_seq(self) -> int:
@@ -246,81 +221,50 @@ class Journal:
         execute("PRAGMA wal_autocheckpoint = 0")
         execute("PRAGMA locking_mode = NORMAL")
         self._database.executescript(_SCHEMA)
+        execute(_MARK_FORMAT, (FORMAT,))
         tail = self.path.with_suffix(".tail")
         with tail.open("ab") as stream:
-            if stream.tell() < _TAIL.size:
+            if stream.tell() < TAIL_BYTES:
                 # Real bytes, not a hole: writing into a mapped hole on a full disk kills the process.
-                stream.write(bytes(_TAIL.size - stream.tell()))
+                stream.write(bytes(TAIL_BYTES - stream.tell()))
         with tail.open("r+b") as stream:
-            self._tail = mmap.mmap(stream.fileno(), _TAIL.size)
+            self._tail = mmap.mmap(stream.fileno(), TAIL_BYTES)
 
     def _recover(self) -> None:
         previous, last, count = GENESIS, 0, 0
         torn = 0
+        foreign = format_error(self._database)
+        if foreign:
+            raise self._corrupt(foreign)
         newest = self._database.execute("SELECT max(seq) FROM journal").fetchone()[0] or 0
         for row in self.rows():
-            error = _fault(row, last, previous)
+            error = fault(row, last, previous)
             if error:
                 # Only the very last row can be a write that was cut short; anything earlier was whole once.
                 if row.seq == newest and row.seq == last + 1:
                     torn = 1
                     break
-                raise JournalCorrupt(
-                    f"the journal {self.path} is damaged: {error}; stop, restore a backup, the venue fills the rest"
-                )
+                raise self._corrupt(error)
             previous, last, count = row.hash, row.seq, count + 1
             self.term = max(self.term, row.term)
         if torn:
             self._database.execute("DELETE FROM journal WHERE seq > ?", (last,))
-        remembered = _tail_read(bytes(self._tail[: _TAIL.size]))
-        lost = max(0, (0 if remembered is None else remembered[0]) - last)
+        lost = max(0, tail_seq(bytes(self._tail[:TAIL_BYTES])) - last)
         self.last_seq, self._hash = last, previous
-        self._tail[: _TAIL.size] = _tail_bytes(last, previous)
+        self._tail[:TAIL_BYTES] = tail_mark(last, previous)
         stored = dict(self._database.execute("SELECT key, value FROM meta").fetchall())
         self._published = min(stored.get("published", 0), last)
         self.term = max(self.term, stored.get("term", 0))
         self.opened = Opened(count, last, self.term + 1, torn, lost)
 
+    def _corrupt(self, error: str) -> JournalCorrupt:
+        return JournalCorrupt(
+            f"the journal {self.path} is damaged: {error}; stop, restore a backup, the venue fills the rest"
+        )
+
     def _take_term(self) -> None:
         self.term += 1
         self._database.execute("INSERT OR REPLACE INTO meta VALUES ('term', ?)", (self.term,))
-
-
-def read_rows(path: Path, after_seq: int, limit: int) -> list[StoredRow]:
-    """At most `limit` rows after `after_seq` through a connection of its own: for threads beside the writer's.
-
-    Raises JournalFailed.
-    """
-    try:
-        database = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=1.0)
-        try:
-            found = database.execute(f"{_SELECT} WHERE seq > ? ORDER BY seq LIMIT ?", (after_seq, limit)).fetchall()
-        finally:
-            database.close()
-    except sqlite3.Error as error:
-        raise JournalFailed(f"the journal {path} can't be read: {error}") from error
-    return [
-        StoredRow(seq, term, kind, bytes(payload), bytes(digest), ts) for seq, term, kind, payload, digest, ts in found
-    ]
-
-
-def _fault(row: StoredRow, last: int, previous: bytes) -> str:
-    if row.seq != last + 1:
-        return f"row {row.seq} follows row {last}: rows are missing"
-    if row_hash(previous, row.term, row.seq, row.kind, row.payload) != row.hash:
-        return f"row {row.seq} ({row.kind}) does not match its hash"
-    return ""
-
-
-def _tail_bytes(seq: int, digest: bytes) -> bytes:
-    return _TAIL.pack(seq, digest, hashlib.sha256(seq.to_bytes(8, "big") + digest).digest()[:8])
-
-
-def _tail_read(raw: bytes) -> tuple[int, bytes] | None:
-    seq, digest, check = _TAIL.unpack(raw)
-    if hashlib.sha256(seq.to_bytes(8, "big", signed=True) + digest).digest()[:8] != check:
-        return None
-    return int(seq), bytes(digest)
 
 
 def _classified(error: sqlite3.DatabaseError, path: Path) -> TitanError:
