@@ -193,6 +193,7 @@ class GetStatusResponse(_message.Message):
     ROUTER_AFFINITY_FIELD_NUMBER: _builtins.int
     ROUTER_STATE_AGE_S_FIELD_NUMBER: _builtins.int
     OPENINGS_HELD_FIELD_NUMBER: _builtins.int
+    SERVERS_FIELD_NUMBER: _builtins.int
     profile: _builtins.str
     feed: _builtins.str
     trading_state: _trading_pb2.TradingState.ValueType
@@ -223,6 +224,8 @@ class GetStatusResponse(_message.Message):
     def positions(self) -> _containers.RepeatedCompositeFieldContainer[_trading_pb2.Position]: ...
     @_builtins.property
     def router_affinity(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    @_builtins.property
+    def servers(self) -> _containers.RepeatedCompositeFieldContainer[_system_pb2.ServerStatus]: ...
     def __init__(
         self,
         *,
@@ -247,10 +250,11 @@ class GetStatusResponse(_message.Message):
         router_affinity: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         router_state_age_s: _builtins.float = ...,
         openings_held: _builtins.str = ...,
+        servers: _abc.Iterable[_system_pb2.ServerStatus] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["counters", b"counters", "equity", b"equity", "truth", b"truth"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actors", b"actors", "backlog", b"backlog", "brain_policy_hash", b"brain_policy_hash", "counters", b"counters", "equity", b"equity", "feed", b"feed", "market_ts_ms", b"market_ts_ms", "openings_held", b"openings_held", "policy_hash", b"policy_hash", "positions", b"positions", "profile", b"profile", "router_affinity", b"router_affinity", "router_state_age_s", b"router_state_age_s", "speed", b"speed", "streams", b"streams", "trading_reason", b"trading_reason", "trading_state", b"trading_state", "truth", b"truth", "ts_ms", b"ts_ms", "uptime_s", b"uptime_s", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actors", b"actors", "backlog", b"backlog", "brain_policy_hash", b"brain_policy_hash", "counters", b"counters", "equity", b"equity", "feed", b"feed", "market_ts_ms", b"market_ts_ms", "openings_held", b"openings_held", "policy_hash", b"policy_hash", "positions", b"positions", "profile", b"profile", "router_affinity", b"router_affinity", "router_state_age_s", b"router_state_age_s", "servers", b"servers", "speed", b"speed", "streams", b"streams", "trading_reason", b"trading_reason", "trading_state", b"trading_state", "truth", b"truth", "ts_ms", b"ts_ms", "uptime_s", b"uptime_s", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

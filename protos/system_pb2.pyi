@@ -63,6 +63,10 @@ class Heartbeat(_message.Message):
     RESIDENT_BYTES_FIELD_NUMBER: _builtins.int
     METRICS_FIELD_NUMBER: _builtins.int
     NODE_FIELD_NUMBER: _builtins.int
+    DESCRIPTORS_FIELD_NUMBER: _builtins.int
+    DESCRIPTOR_LIMIT_FIELD_NUMBER: _builtins.int
+    BUSY_FIELD_NUMBER: _builtins.int
+    STALLED_FIELD_NUMBER: _builtins.int
     service: _builtins.str
     pid: _builtins.int
     incarnation: _builtins.int
@@ -78,6 +82,13 @@ class Heartbeat(_message.Message):
     metrics: _builtins.bytes
     """Prometheus text exposition, empty on most beats"""
     node: _builtins.str
+    descriptors: _builtins.int
+    """open now; 0 when not measured"""
+    descriptor_limit: _builtins.int
+    busy: _builtins.bool
+    """something is under way that a planned restart waits for, like an order in flight"""
+    stalled: _builtins.str
+    """the consumer that has work and does none; progress stands still meanwhile"""
     def __init__(
         self,
         *,
@@ -92,10 +103,14 @@ class Heartbeat(_message.Message):
         resident_bytes: _builtins.int = ...,
         metrics: _builtins.bytes = ...,
         node: _builtins.str = ...,
+        descriptors: _builtins.int = ...,
+        descriptor_limit: _builtins.int = ...,
+        busy: _builtins.bool = ...,
+        stalled: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cpu_seconds", b"cpu_seconds", "incarnation", b"incarnation", "loop_lag_s", b"loop_lag_s", "metrics", b"metrics", "node", b"node", "pid", b"pid", "progress", b"progress", "resident_bytes", b"resident_bytes", "service", b"service", "state", b"state", "ts_ms", b"ts_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["busy", b"busy", "cpu_seconds", b"cpu_seconds", "descriptor_limit", b"descriptor_limit", "descriptors", b"descriptors", "incarnation", b"incarnation", "loop_lag_s", b"loop_lag_s", "metrics", b"metrics", "node", b"node", "pid", b"pid", "progress", b"progress", "resident_bytes", b"resident_bytes", "service", b"service", "stalled", b"stalled", "state", b"state", "ts_ms", b"ts_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -120,6 +135,11 @@ class ActorStatus(_message.Message):
     INCARNATION_FIELD_NUMBER: _builtins.int
     STARTED_MS_FIELD_NUMBER: _builtins.int
     PROGRESS_FIELD_NUMBER: _builtins.int
+    RECYCLES_FIELD_NUMBER: _builtins.int
+    RESIDENT_BYTES_FIELD_NUMBER: _builtins.int
+    DESCRIPTORS_FIELD_NUMBER: _builtins.int
+    DESCRIPTOR_LIMIT_FIELD_NUMBER: _builtins.int
+    BUSY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     supervisor: _builtins.str
     pid: _builtins.int
@@ -135,6 +155,12 @@ class ActorStatus(_message.Message):
     incarnation: _builtins.int
     started_ms: _builtins.int
     progress: _builtins.int
+    recycles: _builtins.int
+    """planned restarts for want of memory"""
+    resident_bytes: _builtins.int
+    descriptors: _builtins.int
+    descriptor_limit: _builtins.int
+    busy: _builtins.bool
     @_builtins.property
     def cpus(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     def __init__(
@@ -155,14 +181,70 @@ class ActorStatus(_message.Message):
         incarnation: _builtins.int = ...,
         started_ms: _builtins.int = ...,
         progress: _builtins.int = ...,
+        recycles: _builtins.int = ...,
+        resident_bytes: _builtins.int = ...,
+        descriptors: _builtins.int = ...,
+        descriptor_limit: _builtins.int = ...,
+        busy: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cpus", b"cpus", "graceful_restarts", b"graceful_restarts", "heartbeat_age_s", b"heartbeat_age_s", "incarnation", b"incarnation", "intensity_left", b"intensity_left", "last_exit", b"last_exit", "last_recovery_s", b"last_recovery_s", "name", b"name", "node", b"node", "pid", b"pid", "progress", b"progress", "restarts", b"restarts", "started_ms", b"started_ms", "state", b"state", "supervisor", b"supervisor"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["busy", b"busy", "cpus", b"cpus", "descriptor_limit", b"descriptor_limit", "descriptors", b"descriptors", "graceful_restarts", b"graceful_restarts", "heartbeat_age_s", b"heartbeat_age_s", "incarnation", b"incarnation", "intensity_left", b"intensity_left", "last_exit", b"last_exit", "last_recovery_s", b"last_recovery_s", "name", b"name", "node", b"node", "pid", b"pid", "progress", b"progress", "recycles", b"recycles", "resident_bytes", b"resident_bytes", "restarts", b"restarts", "started_ms", b"started_ms", "state", b"state", "supervisor", b"supervisor"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ActorStatus: _TypeAlias = ActorStatus  # noqa: Y015
+
+@_typing.final
+class ServerStatus(_message.Message):
+    """ServerStatus is an embedded server or the paper venue, as its guardian sees it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    PID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    RESTARTS_FIELD_NUMBER: _builtins.int
+    GRACEFUL_RESTARTS_FIELD_NUMBER: _builtins.int
+    INTENSITY_LEFT_FIELD_NUMBER: _builtins.int
+    ANSWER_AGE_S_FIELD_NUMBER: _builtins.int
+    LAST_EXIT_FIELD_NUMBER: _builtins.int
+    LAST_RECOVERY_S_FIELD_NUMBER: _builtins.int
+    TROUBLE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    pid: _builtins.int
+    state: Global___ActorState.ValueType
+    restarts: _builtins.int
+    """crashes and silences"""
+    graceful_restarts: _builtins.int
+    intensity_left: _builtins.int
+    answer_age_s: _builtins.float
+    """since its last answer to a probe; below zero when it was never asked"""
+    last_exit: _builtins.str
+    last_recovery_s: _builtins.float
+    trouble: _builtins.str
+    """what a probe complains of, like a bus that refuses writes"""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        pid: _builtins.int = ...,
+        state: Global___ActorState.ValueType = ...,
+        restarts: _builtins.int = ...,
+        graceful_restarts: _builtins.int = ...,
+        intensity_left: _builtins.int = ...,
+        answer_age_s: _builtins.float = ...,
+        last_exit: _builtins.str = ...,
+        last_recovery_s: _builtins.float = ...,
+        trouble: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer_age_s", b"answer_age_s", "graceful_restarts", b"graceful_restarts", "intensity_left", b"intensity_left", "last_exit", b"last_exit", "last_recovery_s", b"last_recovery_s", "name", b"name", "pid", b"pid", "restarts", b"restarts", "state", b"state", "trouble", b"trouble"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ServerStatus: _TypeAlias = ServerStatus  # noqa: Y015
 
 @_typing.final
 class ActorsSnapshot(_message.Message):
@@ -170,18 +252,22 @@ class ActorsSnapshot(_message.Message):
 
     ACTORS_FIELD_NUMBER: _builtins.int
     TS_MS_FIELD_NUMBER: _builtins.int
+    SERVERS_FIELD_NUMBER: _builtins.int
     ts_ms: _builtins.int
     @_builtins.property
     def actors(self) -> _containers.RepeatedCompositeFieldContainer[Global___ActorStatus]: ...
+    @_builtins.property
+    def servers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ServerStatus]: ...
     def __init__(
         self,
         *,
         actors: _abc.Iterable[Global___ActorStatus] | None = ...,
         ts_ms: _builtins.int = ...,
+        servers: _abc.Iterable[Global___ServerStatus] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actors", b"actors", "ts_ms", b"ts_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actors", b"actors", "servers", b"servers", "ts_ms", b"ts_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -197,12 +283,15 @@ class ActorRestarted(_message.Message):
     INTENSITY_LEFT_FIELD_NUMBER: _builtins.int
     TS_MS_FIELD_NUMBER: _builtins.int
     GRACEFUL_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     reason: _builtins.str
     recovery_s: _builtins.float
     intensity_left: _builtins.int
     ts_ms: _builtins.int
     graceful: _builtins.bool
+    kind: _builtins.str
+    """crash, graceful, sibling, memory"""
     def __init__(
         self,
         *,
@@ -212,10 +301,11 @@ class ActorRestarted(_message.Message):
         intensity_left: _builtins.int = ...,
         ts_ms: _builtins.int = ...,
         graceful: _builtins.bool = ...,
+        kind: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["graceful", b"graceful", "intensity_left", b"intensity_left", "name", b"name", "reason", b"reason", "recovery_s", b"recovery_s", "ts_ms", b"ts_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["graceful", b"graceful", "intensity_left", b"intensity_left", "kind", b"kind", "name", b"name", "reason", b"reason", "recovery_s", b"recovery_s", "ts_ms", b"ts_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -272,19 +362,27 @@ class RestartActorReply(_message.Message):
     ACCEPTED_FIELD_NUMBER: _builtins.int
     CODE_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
+    RECOVERY_S_FIELD_NUMBER: _builtins.int
+    PID_FIELD_NUMBER: _builtins.int
     accepted: _builtins.bool
     code: _builtins.str
     detail: _builtins.str
+    recovery_s: _builtins.float
+    """from the wish to Ready again"""
+    pid: _builtins.int
+    """of the new process"""
     def __init__(
         self,
         *,
         accepted: _builtins.bool = ...,
         code: _builtins.str = ...,
         detail: _builtins.str = ...,
+        recovery_s: _builtins.float = ...,
+        pid: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "code", b"code", "detail", b"detail"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "code", b"code", "detail", b"detail", "pid", b"pid", "recovery_s", b"recovery_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

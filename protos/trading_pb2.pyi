@@ -1009,6 +1009,40 @@ class OperatorReceipt(_message.Message):
 Global___OperatorReceipt: _TypeAlias = OperatorReceipt  # noqa: Y015
 
 @_typing.final
+class OperatorActed(_message.Message):
+    """OperatorActed tells everybody of a command that somebody gave and of what it did."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERB_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    OPERATOR_ID_FIELD_NUMBER: _builtins.int
+    TS_MS_FIELD_NUMBER: _builtins.int
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    verb: _builtins.str
+    reason: _builtins.str
+    operator_id: _builtins.str
+    ts_ms: _builtins.int
+    @_builtins.property
+    def receipt(self) -> Global___OperatorReceipt: ...
+    def __init__(
+        self,
+        *,
+        verb: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        operator_id: _builtins.str = ...,
+        ts_ms: _builtins.int = ...,
+        receipt: Global___OperatorReceipt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["operator_id", b"operator_id", "reason", b"reason", "receipt", b"receipt", "ts_ms", b"ts_ms", "verb", b"verb"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OperatorActed: _TypeAlias = OperatorActed  # noqa: Y015
+
+@_typing.final
 class JournalFollowRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1047,7 +1081,7 @@ class JournalRow(_message.Message):
     payload: _builtins.bytes
     """canonical JSON"""
     hash: _builtins.bytes
-    """SHA-256 over previous hash, term, seq, kind and payload"""
+    """SHA-256 over previous hash, term, seq, ts_ms, kind and payload"""
     ts_ms: _builtins.int
     def __init__(
         self,
