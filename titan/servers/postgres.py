@@ -1,16 +1,19 @@
 """PostgreSQL: the ledger and the history.
 
 Guarantees: loopback only, a password on every connection, a cluster directory that is either absent or complete (it is made
-beside its place and moved there), the database `titan` in it. Works with version 15 and later. As root it runs as `nobody`.
+beside its place and moved there), the database `titan` in it; a durable server archives its write-ahead log, so that the
+ledger can be brought back to any second. Works with version 15 and later. As root it runs as `nobody`.
 Never: a Unix socket, the wheel's own manager, a statement on the hot path.
 """
 
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +31,14 @@ USER = "titan"
 DATABASE = "titan"
 _INIT_TIMEOUT_S = 120.0
 _IO_METHOD_SINCE = (18,)
-_HBA = f"host all all {LOOPBACK}/32 scram-sha-256\n"
+# The second line lets a base backup be taken.
+_HBA = f"host all all {LOOPBACK}/32 scram-sha-256\nhost replication all {LOOPBACK}/32 scram-sha-256\n"
+ARCHIVE_TIMEOUT_S = 60
+# A copy that stands is only ever found equal: the server asks again when it died before it could note the success.
+ARCHIVE = (
+    'set -e; t={folder}/%f.gz; if [ -f "$t" ]; then gzip -dc "$t" | cmp -s - "%p"; '
+    'else gzip -1nc "%p" > "$t.tmp"; sync "$t.tmp"; mv "$t.tmp" "$t"; fi'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +49,24 @@ class PostgresServer:
     dsn: str
 
 
+def wal_archive(layout: Layout, user: User, system_id: int) -> Path:
+    """Where the write-ahead log of a home's cluster is kept, made when it is missing; the server's user owns it.
+
+    One folder a cluster: a new cluster counts its segments from one again.
+    """
+    folder = reachable_data_dir(layout.data / "postgres_wal", layout.home, user)
+    for made in (folder, folder / str(system_id)):
+        if not made.exists():
+            made.mkdir(mode=0o700)
+            if user.uid is not None and user.gid is not None:
+                os.chown(made, user.uid, user.gid)
+    return folder / str(system_id)
+
+
 def build(layout: Layout, book: PortBook, *, port: int | None = None, durable: bool = True) -> PostgresServer:
     """The PostgreSQL server of a home; makes its cluster on the first call (about a second, blocking).
 
-    `durable=False` turns fsync off: for tests, where a lost power supply costs nothing.
+    `durable=False` turns fsync and the archive off: for tests, where a lost power supply costs nothing.
     Errors: `MissingServer`, `PortTaken`, `ConfigError`, `ServerFailed`.
     """
     binary = find_binary(Kind.POSTGRES)
@@ -56,6 +80,7 @@ def build(layout: Layout, book: PortBook, *, port: int | None = None, durable: b
         cluster.create(password)
     else:
         cluster.check_version()
+        cluster.allow_base_backups()
         if new:
             cluster.single(f"ALTER ROLE {USER} PASSWORD '{password}'")
     dsn = f"postgresql://{USER}:{password}@{LOOPBACK}:{chosen}/{DATABASE}"
@@ -70,9 +95,10 @@ def build(layout: Layout, book: PortBook, *, port: int | None = None, durable: b
         finally:
             await connection.close()
 
+    archive = wal_archive(layout, user, cluster.system_id) if durable else None
     spec = ServerSpec(
         name=Kind.POSTGRES.value,
-        argv=(str(program), "-D", str(data_dir), *_options(binary, chosen, durable)),
+        argv=(str(program), "-D", str(data_dir), *_options(binary, chosen, archive)),
         env=bare_env(),
         cwd=data_dir,
         data_dir=data_dir,
@@ -91,7 +117,7 @@ def build(layout: Layout, book: PortBook, *, port: int | None = None, durable: b
     return PostgresServer(spec, dsn)
 
 
-def _options(binary: ServerBinary, port: int, durable: bool) -> list[str]:
+def _options(binary: ServerBinary, port: int, archive: Path | None) -> list[str]:
     settings = {
         "listen_addresses": LOOPBACK,
         "port": str(port),
@@ -111,7 +137,14 @@ def _options(binary: ServerBinary, port: int, durable: bool) -> list[str]:
     if binary.version >= _IO_METHOD_SINCE:
         # Without it version 18 keeps three more processes for reads that this ledger never makes.
         settings["io_method"] = "sync"
-    if not durable:
+    if archive is not None:
+        settings |= {
+            "archive_mode": "on",
+            "archive_command": ARCHIVE.format(folder=shlex.quote(str(archive)).replace("%", "%%")),
+            # What was committed longer ago than this is in the archive.
+            "archive_timeout": str(ARCHIVE_TIMEOUT_S),
+        }
+    else:
         settings |= {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
     return [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
 
@@ -129,6 +162,12 @@ class _Cluster:
     def exists(self) -> bool:
         return (self._data_dir / "PG_VERSION").exists()
 
+    @property
+    def system_id(self) -> int:
+        """The number that PostgreSQL gave this cluster when it was made: the first field of its control file."""
+        with (self._data_dir / "global" / "pg_control").open("rb") as stream:
+            return int.from_bytes(stream.read(8), sys.byteorder)
+
     def check_version(self) -> None:
         """A cluster belongs to one major version."""
         made_by = (self._data_dir / "PG_VERSION").read_text().strip()
@@ -137,6 +176,12 @@ class _Cluster:
                 f"the data in {self._data_dir} was made by PostgreSQL {made_by}, but {self._binary.path} is "
                 f"{self._binary.version_text}: put PostgreSQL {made_by} on the PATH, or set TITAN_HOME to a new directory"
             )
+
+    def allow_base_backups(self) -> None:
+        """Clusters of earlier versions took no base backups."""
+        hba = self._data_dir / "pg_hba.conf"
+        if "replication all" not in hba.read_text():
+            hba.write_text(_HBA)
 
     def create(self, password: str) -> None:
         """Makes the cluster beside its place, with the database in it, and moves it there in one step."""
@@ -151,6 +196,8 @@ class _Cluster:
                 f"--username={USER}",
                 "--encoding=UTF8",
                 "--no-locale",
+                # Small segments: the archive takes one a minute, and a quiet minute should cost little.
+                "--wal-segsize=4",
                 # The password follows below: a file for it would have to be readable by the server's user.
                 "--auth=trust",
             ]
