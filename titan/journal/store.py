@@ -68,9 +68,11 @@ class Journal:
         self.opened: Opened
 
     @classmethod
-    def open(cls, path: Path) -> Journal:
+    def open(cls, path: Path, *, after_term: int = 0, checked: tuple[int, bytes] | None = None) -> Journal:
         """Opens or creates the file, checks every row, cuts a torn tail and takes the next fencing term.
 
+        The term is later than the file's and than `after_term`. `checked` is a row, by sequence number and hash, up to which
+        the caller has checked the chain itself: when it stands in the file, only later rows are read.
         Raises JournalBusy, JournalCorrupt (with the row), or JournalFailed when it can't be written.
         """
         journal = cls(path)
@@ -81,7 +83,7 @@ class Journal:
             raise JournalFailed(f"the journal {path} can't be opened: {error}; free or mount its disk") from error
         try:
             journal._open_database()
-            journal._recover()
+            journal._recover(after_term, checked)
             journal._take_term()
         except OSError as error:
             journal.close()
@@ -139,6 +141,11 @@ class Journal:
         if not verdict.error and verdict.last_seq != self.last_seq:
             return Verdict(verdict.last_seq, f"the file ends at row {verdict.last_seq}, {self.last_seq} were written")
         return verdict
+
+    @property
+    def head(self) -> bytes:
+        """The hash of the last row."""
+        return self._hash
 
     @property
     def published_seq(self) -> int:
@@ -230,14 +237,16 @@ class Journal:
         with tail.open("r+b") as stream:
             self._tail = mmap.mmap(stream.fileno(), TAIL_BYTES)
 
-    def _recover(self) -> None:
+    def _recover(self, after_term: int, checked: tuple[int, bytes] | None) -> None:
         previous, last, count = GENESIS, 0, 0
         torn = 0
+        if checked is not None and self._has(*checked):
+            last, previous = checked
         foreign = format_error(self._database)
         if foreign:
             raise self._corrupt(foreign)
         newest = self._database.execute("SELECT max(seq) FROM journal").fetchone()[0] or 0
-        for row in self.rows():
+        for row in self.rows(last):
             error = fault(row, last, previous)
             if error:
                 # Only the very last row can be a write that was cut short; anything earlier was whole once.
@@ -254,8 +263,12 @@ class Journal:
         self._tail[:TAIL_BYTES] = tail_mark(last, previous)
         stored = dict(self._database.execute("SELECT key, value FROM meta").fetchall())
         self._published = min(stored.get("published", 0), last)
-        self.term = max(self.term, stored.get("term", 0))
+        self.term = max(self.term, stored.get("term", 0), after_term)
         self.opened = Opened(count, last, self.term + 1, torn, lost)
+
+    def _has(self, seq: int, digest: bytes) -> bool:
+        found = self._database.execute("SELECT hash FROM journal WHERE seq = ?", (seq,)).fetchone()
+        return found is not None and found[0] == digest
 
     def _corrupt(self, error: str) -> JournalCorrupt:
         return JournalCorrupt(
