@@ -10,7 +10,14 @@ import grimp
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("titan", "actors", "supervisors")
-CORES = ("supervisors.liveness", "supervisors.machine", "supervisors.nested", "titan.invariants", "titan.paper.core")
+CORES = (
+    "supervisors.liveness",
+    "supervisors.machine",
+    "supervisors.nested",
+    "titan.invariants",
+    "titan.paper.core",
+    "titan.paper.faults",
+)
 # Where the forbidden things are defined, for shells to use.
 DEFINED_IN = ("titan.clock", "titan.ids")
 FORBIDDEN_NAMES = {

@@ -1,4 +1,5 @@
-"""The admin listener: health, the ledger as the oracle of tests, and injection of public trades for benches.
+"""The admin listener: health, the ledger as the oracle of tests, and injection of public trades for benches; the fault
+switches (`fault_shell`) stand beside it.
 
 Guarantees: what `/ledger/*` shows is read from the durable record. Never: reachable through the public port.
 """

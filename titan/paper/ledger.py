@@ -65,6 +65,7 @@ class Filter:
     start_ms: int | None = None
     end_ms: int | None = None
     before_seq: int | None = None
+    from_seq: int | None = None
     closed_only: bool = False
     conditional: bool | None = None
 
@@ -168,36 +169,42 @@ class Ledger:
     def _orders(self, sql: str) -> list[Order]:
         return [from_text(Order, body) for (body,) in self._db.execute(sql)]
 
-    def orders(self, wanted: Filter, limit: int) -> list[Order]:
-        """Orders newest first."""
+    def orders(self, wanted: Filter, limit: int, *, oldest_first: bool = False) -> list[Order]:
+        """Orders by their place in time, newest first unless told otherwise."""
         where, values = _where(wanted, "created_ms")
         if wanted.closed_only:
             where.append("is_open = 0")
         if wanted.conditional is not None:
             where.append("conditional = ?")
             values.append(int(wanted.conditional))
-        return [from_text(Order, body) for (body,) in self._select("orders", where, values, limit)]
+        found = self._select("orders", where, values, limit, oldest_first=oldest_first)
+        return [from_text(Order, body) for (body,) in found]
 
-    def executions(self, wanted: Filter, limit: int) -> list[Execution]:
-        """Executions newest first."""
+    def executions(self, wanted: Filter, limit: int, *, oldest_first: bool = False) -> list[Execution]:
+        """Executions by number, newest first unless told otherwise."""
         where, values = _where(wanted, "time_ms")
         if wanted.exec_type:
             where.append("exec_type = ?")
             values.append(wanted.exec_type)
-        return [from_text(Execution, body) for (body,) in self._select("executions", where, values, limit)]
+        found = self._select("executions", where, values, limit, oldest_first=oldest_first)
+        return [from_text(Execution, body) for (body,) in found]
 
-    def balance_rows(self, limit: int) -> list[BalanceRow]:
-        """Changes of the wallet, newest first."""
-        return [from_text(BalanceRow, body) for (body,) in self._select("balance", [], [], limit)]
+    def balance_rows(self, limit: int, start_ms: int = 0, end_ms: int | None = None) -> list[BalanceRow]:
+        """Changes of the wallet in [start, end] of market time, newest first."""
+        where, values = _where(Filter(start_ms=start_ms, end_ms=end_ms), "time_ms")
+        return [from_text(BalanceRow, body) for (body,) in self._select("balance", where, values, limit)]
 
     def positions(self) -> list[PositionView]:
         """Last written state of every position that ever changed."""
         found = self._db.execute("SELECT body FROM positions ORDER BY symbol")
         return [from_text(PositionView, body) for (body,) in found]
 
-    def _select(self, table: str, where: list[str], values: list[str | int], limit: int) -> sqlite3.Cursor:
+    def _select(
+        self, table: str, where: list[str], values: list[str | int], limit: int, *, oldest_first: bool = False
+    ) -> sqlite3.Cursor:
         clause = f"WHERE {' AND '.join(where)}" if where else ""
-        return self._db.execute(f"SELECT body FROM {table} {clause} ORDER BY seq DESC LIMIT ?", [*values, limit])
+        way = "ASC" if oldest_first else "DESC"
+        return self._db.execute(f"SELECT body FROM {table} {clause} ORDER BY seq {way} LIMIT ?", [*values, limit])
 
     def close(self) -> None:
         """Closes the file; the record is complete at any time."""
@@ -215,6 +222,7 @@ def _where(wanted: Filter, time_column: str) -> tuple[list[str], list[str | int]
         (f"{time_column} >= ?", wanted.start_ms),
         (f"{time_column} <= ?", wanted.end_ms),
         ("seq < ?", wanted.before_seq),
+        ("seq >= ?", wanted.from_seq),
     ):
         if number is not None:
             where.append(clause)

@@ -21,11 +21,13 @@ from aiohttp import web
 
 from titan.clock import ANCHOR_FILE, AnchoredClock, MarketAnchor
 from titan.paper.admin import AdminApi
+from titan.paper.fault_shell import FaultShell
 from titan.paper.feeds import FeedError
 from titan.paper.feeds.base import Feed, LiveFeed
 from titan.paper.feeds.opening import open_feed
 from titan.paper.ledger import Ledger, LedgerError
 from titan.paper.protocol.auth import Credentials, load_credentials
+from titan.paper.protocol.fault_dialect import BybitDialect
 from titan.paper.protocol.rest import RestApi
 from titan.paper.protocol.streams import Streams
 from titan.paper.pump import Pump, is_live
@@ -120,13 +122,15 @@ def _open(options: VenueOptions) -> tuple[Venue, Credentials]:
 
 def build_apps(venue: Venue, credentials: Credentials) -> tuple[web.Application, web.Application]:
     """The public and the admin application of a venue."""
-    app = web.Application(client_max_size=1 << 20)
-    rest = RestApi(venue, credentials)
+    faults = FaultShell(BybitDialect(), {"private": venue.private, "public": venue.public})
+    app = web.Application(client_max_size=1 << 20, middlewares=[faults.middleware])
+    rest = RestApi(venue, credentials, faults.wall_ms)
     rest.add_routes(app)
-    Streams(venue, credentials).add_routes(app)
+    Streams(venue, credentials, faults).add_routes(app)
     rest.add_fallback(app)
     admin = web.Application()
     AdminApi(venue).add_routes(admin)
+    faults.add_routes(admin)
     return app, admin
 
 

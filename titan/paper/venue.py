@@ -64,6 +64,7 @@ class Venue:
         self.core = PaperVenueCore((listed(i) for i in feed.instruments), ledger.initial_wallet, ledger.salt)
         self.core.restore(ledger.remember())
         self.on_broken: Callable[[], None] = lambda: None
+        self.observers: list[Callable[[list[Effect]], None]] = []
         self.broken: LedgerError | None = None
         if not resumed:
             ledger.commit(self.core.handle(CloseMarket(), ledger.last_ms()).effects)
@@ -142,6 +143,8 @@ class Venue:
             self.broken = error
             self.on_broken()
             raise
+        for observe in self.observers:
+            observe(effects)
         executions = [e.execution for e in effects if isinstance(e, Executed)]
         for done in executions:
             if not done.is_maker:

@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 from aiohttp import WSMsgType, web
 
 MAX_PENDING_FRAMES = 20_000
+WITHOUT_A_WORD = 1006
 
 
 class Connection:
     """One client's socket with its outgoing queue."""
 
-    def __init__(self, socket: web.WebSocketResponse, conn_id: str) -> None:
+    def __init__(
+        self, socket: web.WebSocketResponse, conn_id: str, transport: asyncio.BaseTransport | None = None
+    ) -> None:
         self.socket = socket
+        self._transport = transport
         self.conn_id = conn_id
         self.topics: set[str] = set()
         self.authenticated = False
@@ -33,6 +38,13 @@ class Connection:
         else:
             self._pending.append(frame)
         self._wake.set()
+
+    async def cut(self, code: int) -> None:
+        """Ends the connection with a close code; 1006 is a break without a word."""
+        if code == WITHOUT_A_WORD and isinstance(self._transport, asyncio.Transport):
+            self._transport.abort()
+        else:
+            await self.socket.close(code=code)
 
     async def run_writer(self) -> None:
         """Writes queued frames until the socket closes or the queue overflows."""
@@ -55,6 +67,7 @@ class Hub:
     def __init__(self) -> None:
         self._subscribers: dict[str, set[Connection]] = {}
         self.connections: set[Connection] = set()
+        self.tamper: Callable[[Hub, str, bytes], None] | None = None
 
     def join(self, connection: Connection, topic: str) -> None:
         """Adds a subscription."""
@@ -85,6 +98,13 @@ class Hub:
         return [topic for topic in self._subscribers if topic.startswith(prefix)]
 
     def publish(self, topic: str, frame: bytes) -> None:
+        """Queues a frame for every listener of a topic, or hands it to who tampers with frames now."""
+        if self.tamper is not None:
+            self.tamper(self, topic, frame)
+        else:
+            self.deliver(topic, frame)
+
+    def deliver(self, topic: str, frame: bytes) -> None:
         """Queues a frame for every listener of a topic."""
         for connection in self._subscribers.get(topic, ()):
             connection.send(frame)

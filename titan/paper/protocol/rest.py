@@ -77,9 +77,10 @@ def envelope(answer: Answer, extra: Object | None = None) -> bytes:
 class RestApi:
     """Routes of one venue."""
 
-    def __init__(self, venue: Venue, credentials: Credentials) -> None:
+    def __init__(self, venue: Venue, credentials: Credentials, wall_ms: Callable[[], int]) -> None:
         self._venue = venue
         self._credentials = credentials
+        self._wall_ms = wall_ms
 
     def add_routes(self, app: web.Application) -> None:
         """Puts every path on the application."""
@@ -110,7 +111,7 @@ class RestApi:
         return web.Response(body=envelope(refused), content_type="application/json", status=404)
 
     async def _time(self, _request: web.Request) -> web.Response:
-        return respond(envelope(public.server_time(time.time_ns())))
+        return respond(envelope(public.server_time(self._wall_ms() * 1_000_000)))
 
     def _public(self, question: Question) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def handle(request: web.Request) -> web.Response:
@@ -148,7 +149,7 @@ class RestApi:
         return handle
 
     def _judge(self, request: web.Request, payload: str) -> Refused | None:
-        return check_request(self._credentials, request.headers, payload, time.time_ns() // 1_000_000)
+        return check_request(self._credentials, request.headers, payload, self._wall_ms())
 
     def _ask(self, question: Question, raw: Mapping[str, object]) -> Answer:
         try:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import time
 from collections.abc import Callable
 
 from aiohttp import WSMsgType, web
 
+from titan.paper.fault_shell import FaultShell
 from titan.paper.jsonio import dumps, loads
 from titan.paper.orders import Refused, RetCode
 from titan.paper.protocol import trading
@@ -38,9 +38,10 @@ Message = dict[str, object]
 class Streams:
     """WebSocket endpoints of one venue."""
 
-    def __init__(self, venue: Venue, credentials: Credentials) -> None:
+    def __init__(self, venue: Venue, credentials: Credentials, faults: FaultShell) -> None:
         self._venue = venue
         self._credentials = credentials
+        self._faults = faults
         self._ids = itertools.count(1)
 
     def add_routes(self, app: web.Application) -> None:
@@ -67,12 +68,12 @@ class Streams:
     ) -> web.WebSocketResponse:
         socket = web.WebSocketResponse(compress=False, max_msg_size=1 << 20)
         await socket.prepare(request)
-        connection = Connection(socket, f"{self._venue.ledger.salt}-{next(self._ids)}")
+        connection = Connection(socket, f"{self._venue.ledger.salt}-{next(self._ids)}", request.transport)
         hub.connections.add(connection)
         writer = asyncio.create_task(connection.run_writer(), name=f"writer {connection.conn_id}")
         try:
             async for frame in socket:
-                if frame.type is not WSMsgType.TEXT:
+                if frame.type is not WSMsgType.TEXT or self._faults.stalled(hub):
                     continue
                 try:
                     message = loads(frame.data)
@@ -133,14 +134,14 @@ class Streams:
                 connection.send(frame)
 
     def _authenticate(self, connection: Connection, message: Message) -> Refused | None:
-        refused = check_stream(self._credentials, message.get("args"), time.time_ns() // 1_000_000)
+        refused = check_stream(self._credentials, message.get("args"), self._faults.wall_ms())
         connection.authenticated = refused is None
         return refused
 
     def _on_private(self, connection: Connection, hub: Hub, message: Message) -> None:
         op = message.get("op")
         if op == "ping":
-            pong: Message = {"op": "pong", "args": [str(time.time_ns() // 1_000_000)], "conn_id": connection.conn_id}
+            pong: Message = {"op": "pong", "args": [str(self._faults.wall_ms())], "conn_id": connection.conn_id}
             if "req_id" in message:
                 pong["req_id"] = message["req_id"]
             connection.send(dumps(pong))
@@ -187,7 +188,7 @@ class Streams:
         }
         if op != "auth":
             reply["data"] = {} if refusal else answer
-            reply["header"] = {"Timenow": str(time.time_ns() // 1_000_000)}
+            reply["header"] = {"Timenow": str(self._faults.wall_ms())}
             reply["retExtInfo"] = {}
         if "reqId" in message:
             reply["reqId"] = message["reqId"]
@@ -201,7 +202,7 @@ class Streams:
         try:
             stamp = head.time_ms("X-BAPI-TIMESTAMP")
             window = head.integer("X-BAPI-RECV-WINDOW", DEFAULT_RECV_WINDOW_MS, 0, 600_000)
-            wall = time.time_ns() // 1_000_000
+            wall = self._faults.wall_ms()
             if stamp is None or not wall - window <= stamp < wall + MAX_AHEAD_MS:
                 return Refused(
                     RetCode.EXPIRED,
