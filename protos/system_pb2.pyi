@@ -67,6 +67,9 @@ class Heartbeat(_message.Message):
     DESCRIPTOR_LIMIT_FIELD_NUMBER: _builtins.int
     BUSY_FIELD_NUMBER: _builtins.int
     STALLED_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    TERM_FIELD_NUMBER: _builtins.int
+    FOLLOW_LAG_S_FIELD_NUMBER: _builtins.int
     service: _builtins.str
     pid: _builtins.int
     incarnation: _builtins.int
@@ -89,6 +92,12 @@ class Heartbeat(_message.Message):
     """something is under way that a planned restart waits for, like an order in flight"""
     stalled: _builtins.str
     """the consumer that has work and does none; progress stands still meanwhile"""
+    mode: _builtins.str
+    """active or standby; empty for actors that know no standby"""
+    term: _builtins.int
+    """of the lease, as this process knows it"""
+    follow_lag_s: _builtins.float
+    """a standby's: since when its copy of the journal is known to be whole; below zero when it is not"""
     def __init__(
         self,
         *,
@@ -107,10 +116,13 @@ class Heartbeat(_message.Message):
         descriptor_limit: _builtins.int = ...,
         busy: _builtins.bool = ...,
         stalled: _builtins.str = ...,
+        mode: _builtins.str = ...,
+        term: _builtins.int = ...,
+        follow_lag_s: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["busy", b"busy", "cpu_seconds", b"cpu_seconds", "descriptor_limit", b"descriptor_limit", "descriptors", b"descriptors", "incarnation", b"incarnation", "loop_lag_s", b"loop_lag_s", "metrics", b"metrics", "node", b"node", "pid", b"pid", "progress", b"progress", "resident_bytes", b"resident_bytes", "service", b"service", "stalled", b"stalled", "state", b"state", "ts_ms", b"ts_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["busy", b"busy", "cpu_seconds", b"cpu_seconds", "descriptor_limit", b"descriptor_limit", "descriptors", b"descriptors", "follow_lag_s", b"follow_lag_s", "incarnation", b"incarnation", "loop_lag_s", b"loop_lag_s", "metrics", b"metrics", "mode", b"mode", "node", b"node", "pid", b"pid", "progress", b"progress", "resident_bytes", b"resident_bytes", "service", b"service", "stalled", b"stalled", "state", b"state", "term", b"term", "ts_ms", b"ts_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -140,6 +152,9 @@ class ActorStatus(_message.Message):
     DESCRIPTORS_FIELD_NUMBER: _builtins.int
     DESCRIPTOR_LIMIT_FIELD_NUMBER: _builtins.int
     BUSY_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    TERM_FIELD_NUMBER: _builtins.int
+    FOLLOW_LAG_S_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     supervisor: _builtins.str
     pid: _builtins.int
@@ -161,6 +176,10 @@ class ActorStatus(_message.Message):
     descriptors: _builtins.int
     descriptor_limit: _builtins.int
     busy: _builtins.bool
+    mode: _builtins.str
+    """active or standby; empty for actors that know no standby"""
+    term: _builtins.int
+    follow_lag_s: _builtins.float
     @_builtins.property
     def cpus(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     def __init__(
@@ -186,10 +205,13 @@ class ActorStatus(_message.Message):
         descriptors: _builtins.int = ...,
         descriptor_limit: _builtins.int = ...,
         busy: _builtins.bool = ...,
+        mode: _builtins.str = ...,
+        term: _builtins.int = ...,
+        follow_lag_s: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["busy", b"busy", "cpus", b"cpus", "descriptor_limit", b"descriptor_limit", "descriptors", b"descriptors", "graceful_restarts", b"graceful_restarts", "heartbeat_age_s", b"heartbeat_age_s", "incarnation", b"incarnation", "intensity_left", b"intensity_left", "last_exit", b"last_exit", "last_recovery_s", b"last_recovery_s", "name", b"name", "node", b"node", "pid", b"pid", "progress", b"progress", "recycles", b"recycles", "resident_bytes", b"resident_bytes", "restarts", b"restarts", "started_ms", b"started_ms", "state", b"state", "supervisor", b"supervisor"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["busy", b"busy", "cpus", b"cpus", "descriptor_limit", b"descriptor_limit", "descriptors", b"descriptors", "follow_lag_s", b"follow_lag_s", "graceful_restarts", b"graceful_restarts", "heartbeat_age_s", b"heartbeat_age_s", "incarnation", b"incarnation", "intensity_left", b"intensity_left", "last_exit", b"last_exit", "last_recovery_s", b"last_recovery_s", "mode", b"mode", "name", b"name", "node", b"node", "pid", b"pid", "progress", b"progress", "recycles", b"recycles", "resident_bytes", b"resident_bytes", "restarts", b"restarts", "started_ms", b"started_ms", "state", b"state", "supervisor", b"supervisor", "term", b"term"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

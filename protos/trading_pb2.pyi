@@ -805,12 +805,14 @@ class TradingStateChanged(_message.Message):
     OPERATOR_ID_FIELD_NUMBER: _builtins.int
     TS_MS_FIELD_NUMBER: _builtins.int
     JOURNAL_SEQ_FIELD_NUMBER: _builtins.int
+    TERM_FIELD_NUMBER: _builtins.int
     previous: Global___TradingState.ValueType
     current: Global___TradingState.ValueType
     reason: _builtins.str
     operator_id: _builtins.str
     ts_ms: _builtins.int
     journal_seq: _builtins.int
+    term: _builtins.int
     def __init__(
         self,
         *,
@@ -820,10 +822,11 @@ class TradingStateChanged(_message.Message):
         operator_id: _builtins.str = ...,
         ts_ms: _builtins.int = ...,
         journal_seq: _builtins.int = ...,
+        term: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["current", b"current", "journal_seq", b"journal_seq", "operator_id", b"operator_id", "previous", b"previous", "reason", b"reason", "ts_ms", b"ts_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["current", b"current", "journal_seq", b"journal_seq", "operator_id", b"operator_id", "previous", b"previous", "reason", b"reason", "term", b"term", "ts_ms", b"ts_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1048,22 +1051,58 @@ class JournalFollowRequest(_message.Message):
 
     FROM_SEQ_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
+    FOLLOWER_FIELD_NUMBER: _builtins.int
     from_seq: _builtins.int
     """exclusive"""
     limit: _builtins.int
+    follower: _builtins.str
+    """who asks; a named follower is also sent new rows as they are written, for a while"""
     def __init__(
         self,
         *,
         from_seq: _builtins.int = ...,
         limit: _builtins.int = ...,
+        follower: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_seq", b"from_seq", "limit", b"limit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["follower", b"follower", "from_seq", b"from_seq", "limit", b"limit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___JournalFollowRequest: _TypeAlias = JournalFollowRequest  # noqa: Y015
+
+@_typing.final
+class JournalTail(_message.Message):
+    """JournalTail is sent to followers: rows as they are written, or none when there was nothing to write."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TERM_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    LAST_SEQ_FIELD_NUMBER: _builtins.int
+    HEAD_FIELD_NUMBER: _builtins.int
+    term: _builtins.int
+    last_seq: _builtins.int
+    head: _builtins.bytes
+    """hash of row last_seq"""
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___JournalRow]: ...
+    def __init__(
+        self,
+        *,
+        term: _builtins.int = ...,
+        rows: _abc.Iterable[Global___JournalRow] | None = ...,
+        last_seq: _builtins.int = ...,
+        head: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["head", b"head", "last_seq", b"last_seq", "rows", b"rows", "term", b"term"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___JournalTail: _TypeAlias = JournalTail  # noqa: Y015
 
 @_typing.final
 class JournalRow(_message.Message):
