@@ -83,7 +83,8 @@ class Auditor:
     async def _read(self, sought: tuple[OrderView, ...], *, venue_only: bool) -> tuple[Snapshot, Snapshot, Snapshot]:
         now = self._clock.now()
         until_ms = now.market_ms + int(AHEAD_WALL_MS * self._clock.speed)
-        since_ms = max(1, now.market_ms - WINDOW_MS)
+        since_ms, since_wall_ms = max(1, now.market_ms - WINDOW_MS), max(1, now.wall_ms - WINDOW_MS)
+        self._follower.mirror.forget(since_ms, since_wall_ms)
         account = self._account
         try:
             source = await self._open_source()
@@ -96,13 +97,7 @@ class Auditor:
             await self._follower.follow()
             if not self._follower.mirror.wallet_known:
                 raise Transient("the router has not read the wallet yet")
-        ledger = await self._records.snapshot()
+        ledger = await self._records.snapshot(since_ms, since_wall_ms)
         journal = ledger if venue_only else self._follower.mirror.snapshot()
-        return _scoped(venue, journal, ledger, since_ms, self._opened_ms)
-
-
-def _scoped(
-    venue: Snapshot, journal: Snapshot, ledger: Snapshot, since_ms: int, opened_ms: int
-) -> tuple[Snapshot, Snapshot, Snapshot]:
-    """The three sides, without what is older than the venue was asked for and without what is older than the books."""
-    return within(venue, journal, ledger, opened_ms), journal.since(since_ms), ledger.since(since_ms)
+        seen = within(venue, journal, ledger, self._opened_ms)
+        return seen, journal.since(since_ms, since_wall_ms), ledger.since(since_ms, since_wall_ms)

@@ -1,7 +1,8 @@
 """Follows the router's journal: what the bus lost or brought late comes into the books this way.
 
 Guarantees: every row is taken once, in order, and its hash must follow from the one before; what is not committed yet
-is kept and tried again; a journal that was replaced or cut is read anew from its first row. Never: a write to it.
+is kept and tried again; a journal that was replaced or cut is read anew from its first row; a compacted one that lacks
+rows which the books lack too is said to be so. Never: a write to it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from actors.execution.news import News
 from actors.execution.scribe import MAX_ROWS, Scribe
 from protos import trading_pb2 as pb
 from titan.errors import Transient
-from titan.journal import GENESIS, row_hash
+from titan.journal import GENESIS, SNAPSHOT, StoredRow, fault
 
 REPLY_ROWS = 1000
 
@@ -59,11 +60,12 @@ class JournalFollower:
                     return
 
     def _chained(self, rows: Sequence[pb.JournalRow]) -> bool:
-        previous = self._hash
+        last, previous = self.mirror.seq, self._hash
         for row in rows:
-            if row_hash(previous, row.term, row.seq, row.kind, row.payload, row.ts_ms) != row.hash:
+            stored = StoredRow(row.seq, row.term, row.kind, row.payload, row.hash, row.ts_ms)
+            if fault(stored, last, previous):
                 return False
-            previous = row.hash
+            last, previous = row.seq, row.hash
         return True
 
     def _start_over(self, reply: pb.JournalFollowReply) -> None:
@@ -79,6 +81,12 @@ class JournalFollower:
         self.mirror = JournalMirror(self._venue, self._account)
 
     def _take(self, rows: Sequence[pb.JournalRow]) -> None:
+        if rows and rows[0].kind == SNAPSHOT and rows[0].seq > self._booked_seq:
+            self.fault = (
+                f"the ledger has the journal's rows up to {self._booked_seq}, those up to {rows[0].seq} were compacted "
+                "away: run `titan ledger rebuild`, it reads them from the archive"
+            )
+            raise Transient(self.fault)
         for start in range(0, len(rows), MAX_ROWS):
             part = rows[start : start + MAX_ROWS]
             news = self.mirror.take(part)

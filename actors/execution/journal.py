@@ -1,13 +1,13 @@
 """The journal's rows as news for the books, and the journal's side of the comparison.
 
 Guarantees: a row of a kind that is not the books' business is passed over, one that should be and makes no sense is a
-ValueError naming it; the mirror after all rows is the same however they were cut into replies. Never: I/O.
+ValueError naming it; the mirror after all rows is the same however they were cut into replies; it holds positions and
+money whole, but of orders and fills only what `forget` left, so that it does not grow with the journal. Never: I/O.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from decimal import Decimal
 
@@ -15,124 +15,52 @@ from actors.execution.ledger import plus, rounded, settlement
 from actors.execution.news import Adoption, FundingNews, News, OrderNews, WalletNews
 from actors.execution.sides import FillView, OrderView, Snapshot
 from protos import trading_pb2 as pb
-from titan.codes import RejectCode
-from titan.ids import ClientOrderId
-from titan.model import Fill, Order, OrderRole, OrderState, OrderType, Phase, Side
-from titan.money import ZERO, dec, dec_or_none
+from titan.journal.format import FILL, FUNDING, ORDER, POSITION, WALLET, AnyRow, parse
+from titan.journal.rows import SNAPSHOT
+from titan.journal.values import FillRow, FundingRow, OrderRow, PositionRow, SnapshotRow, WalletRow
+from titan.model import Fill, Order
+from titan.money import ZERO
 
-Payload = Mapping[str, str | int | bool]
-
-ORDER = "order"
-FILL = "fill"
-FUNDING = "funding"
-POSITION = "position"
-WALLET = "wallet"
+TOLD = frozenset({ORDER, FILL, FUNDING, POSITION})
 
 
-def news_of(row: pb.JournalRow) -> News | None:
+def news_of(row: AnyRow) -> News | None:
     """The news in a row; None for a kind that says nothing by itself to the books. Raises ValueError."""
-    if row.kind not in (ORDER, FILL, FUNDING, POSITION):
+    if row.kind not in TOLD:
         return None
-    try:
-        payload: Payload = json.loads(row.payload)
-        return _decode(row, payload)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"journal row {row.seq} ({row.kind}) can't be read: {error!r}") from error
+    match parse(row):
+        case OrderRow(order=order, ts_ms=ts_ms):
+            return OrderNews(order, row.term, row.seq, ts_ms)
+        case FillRow(fill=fill):
+            return fill
+        case FundingRow() as payment:
+            return FundingNews(
+                payment_id=payment.venue_trade_id,
+                venue=payment.venue,
+                account=payment.account,
+                symbol=payment.symbol,
+                paid=payment.paid,
+                ts_ms=payment.t_exchange_ms,
+            )
+        case PositionRow() as adopted:
+            return Adoption(
+                venue=adopted.venue,
+                account=adopted.account,
+                symbol=adopted.symbol,
+                quantity=adopted.quantity,
+                average_price=adopted.average_price,
+                previous_quantity=adopted.previous_quantity,
+                reason=adopted.reason,
+                term=row.term,
+                seq=row.seq,
+                ts_ms=adopted.ts_ms,
+            )
+        case _:
+            return None
 
 
-def _decode(row: pb.JournalRow, payload: Payload) -> News:
-    if row.kind == ORDER:
-        return OrderNews(_order(payload), row.term, row.seq, int(payload["ts_ms"]))
-    if row.kind == FILL:
-        return _fill(payload, row.seq, row.term)
-    if row.kind == FUNDING:
-        return FundingNews(
-            payment_id=str(payload["venue_trade_id"]),
-            venue=str(payload["venue"]),
-            account=str(payload["account"]),
-            symbol=str(payload["symbol"]),
-            paid=dec(str(payload["paid"])),
-            ts_ms=int(payload["t_exchange_ms"]),
-        )
-    return Adoption(
-        venue=str(payload["venue"]),
-        account=str(payload["account"]),
-        symbol=str(payload["symbol"]),
-        quantity=dec(str(payload["quantity"])),
-        average_price=dec(str(payload["average_price"])),
-        previous_quantity=dec(str(payload["previous_quantity"])),
-        reason=str(payload["reason"]),
-        term=row.term,
-        seq=row.seq,
-        ts_ms=int(payload["ts_ms"]),
-    )
-
-
-def _phase(payload: Payload) -> Phase | None:
-    name = str(payload["phase"])
-    return Phase(name) if name else None
-
-
-def _order(payload: Payload) -> Order:
-    return Order(
-        client_order_id=ClientOrderId(str(payload["client_order_id"])),
-        intent_id=str(payload["intent_id"]),
-        signal_id=str(payload["signal_id"]),
-        child=int(payload["child"]),
-        role=OrderRole(str(payload["role"])),
-        phase=_phase(payload),
-        venue=str(payload["venue"]),
-        account=str(payload["account"]),
-        symbol=str(payload["symbol"]),
-        side=Side(str(payload["side"])),
-        order_type=OrderType(str(payload["order_type"])),
-        quantity=dec(str(payload["quantity"])),
-        price=dec_or_none(str(payload["price"])),
-        trigger_price=dec_or_none(str(payload["trigger_price"])),
-        stop_price=dec_or_none(str(payload["stop_price"])),
-        target_price=dec_or_none(str(payload["target_price"])),
-        reduce_only=bool(payload["reduce_only"]),
-        state=OrderState(str(payload["state"])),
-        venue_order_id=str(payload["venue_order_id"]),
-        filled=dec(str(payload["filled"])),
-        average_price=dec(str(payload["average_price"])),
-        code=RejectCode(str(payload["code"])),
-        detail=str(payload["detail"]),
-        created_ms=int(payload["created_ms"]),
-        updated_ms=int(payload["updated_ms"]),
-        venue_ts_ms=int(payload["venue_ts_ms"]),
-    )
-
-
-def _fill(payload: Payload, seq: int, term: int) -> Fill:
-    return Fill(
-        fill_id=str(payload["fill_id"]),
-        venue_trade_id=str(payload["venue_trade_id"]),
-        client_order_id=ClientOrderId(str(payload["client_order_id"])),
-        venue_order_id=str(payload["venue_order_id"]),
-        venue=str(payload["venue"]),
-        account=str(payload["account"]),
-        symbol=str(payload["symbol"]),
-        side=Side(str(payload["side"])),
-        price=dec(str(payload["price"])),
-        quantity=dec(str(payload["quantity"])),
-        fee=dec(str(payload["fee"])),
-        fee_currency=str(payload["fee_currency"]),
-        maker=bool(payload["maker"]),
-        t_exchange_ms=int(payload["t_exchange_ms"]),
-        intent_id=str(payload["intent_id"]),
-        signal_id=str(payload["signal_id"]),
-        phase=_phase(payload),
-        role=OrderRole(str(payload["role"])),
-        t_ingress_ms=int(payload["t_ingress_ms"]),
-        journal_seq=seq,
-        term=term,
-        realized_pnl=dec(str(payload["realized_pnl"])),
-    )
-
-
-def order_view(order: Order) -> OrderView:
-    """An order in the words of the comparison."""
+def order_view(order: Order, changed_ms: int) -> OrderView:
+    """An order in the words of the comparison; `changed_ms` is the wall time of its last row."""
     return OrderView(
         client_order_id=order.client_order_id,
         venue_order_id=order.venue_order_id,
@@ -143,6 +71,7 @@ def order_view(order: Order) -> OrderView:
         state=order.state,
         filled=order.filled,
         created_ms=order.venue_ts_ms,
+        changed_ms=changed_ms,
     )
 
 
@@ -181,6 +110,9 @@ class JournalMirror:
         for row in rows:
             if row.seq <= self.seq:
                 continue
+            if row.kind == SNAPSHOT:
+                self._begin(row)
+                continue
             if row.seq != self.seq + 1:
                 raise ValueError(f"journal row {row.seq} does not follow {self.seq}: the reply has a gap")
             news = self._wallet_news(row) if row.kind == WALLET else news_of(row)
@@ -199,23 +131,44 @@ class JournalMirror:
             money=dict(self._cash),
         )
 
+    def forget(self, since_ms: int, since_wall_ms: int) -> None:
+        """Drops the fills and ended orders that a comparison since then does not look at (see `Snapshot.since`)."""
+        self._fills = {key: one for key, one in self._fills.items() if one.ts_ms >= since_ms}
+        self._orders = {key: held for key, held in self._orders.items() if held[2].recent(since_ms, since_wall_ms)}
+
+    def __len__(self) -> int:
+        """How many orders and fills it holds."""
+        return len(self._orders) + len(self._fills)
+
+    def _begin(self, row: pb.JournalRow) -> None:
+        """Goes on from the first row of a compacted journal."""
+        made = parse(row)
+        assert isinstance(made, SnapshotRow)
+        self._orders = {
+            (order.venue, order.account, order.client_order_id): (row.term, row.seq, order_view(order, row.ts_ms))
+            for order in made.orders
+            if not order.state.is_terminal
+        }
+        self._fills = {}
+        self._positions = {each.symbol: each.quantity for each in made.positions}
+        self._cash = {} if made.cash is None else {made.currency: made.cash}
+        self.wallet_known = made.cash is not None
+        self.seq = row.seq
+
     def _wallet_news(self, row: pb.JournalRow) -> WalletNews:
         """How far the wallet that the venue told is from what the rows before make."""
-        try:
-            payload: Payload = json.loads(row.payload)
-            currency, wallet = str(payload["currency"]), dec(str(payload["wallet"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"journal row {row.seq} ({row.kind}) can't be read: {error!r}") from error
-        change = plus(wallet, -self._cash.get(currency, ZERO))
-        reason = f"wallet {wallet} {currency} as the venue told it ({payload.get('reason', '')})"
-        return WalletNews(self._venue, self._account, currency, change, reason, row.term, row.seq, row.ts_ms)
+        told = parse(row)
+        assert isinstance(told, WalletRow)
+        change = plus(told.wallet, -self._cash.get(told.currency, ZERO))
+        reason = f"wallet {told.wallet} {told.currency} as the venue told it ({told.reason})"
+        return WalletNews(self._venue, self._account, told.currency, change, reason, row.term, row.seq, row.ts_ms)
 
     def _note(self, news: News) -> None:
         match news:
             case OrderNews():
                 held = self._orders.get(news.key)
                 if held is None or held[:2] < (news.term, news.seq):
-                    view = order_view(news.order)
+                    view = order_view(news.order, news.ts_ms)
                     if held is not None and not view.venue_order_id:
                         view = replace(view, venue_order_id=held[2].venue_order_id)
                     self._orders[news.key] = (news.term, news.seq, view)

@@ -29,6 +29,11 @@ _BALANCES = (
     "FROM ledger_entries e JOIN ledger_accounts a USING (account_id) "
     "WHERE a.name = $1 OR a.name LIKE $2 ESCAPE '\\' GROUP BY a.name, a.currency"
 )
+_ORDERS = (
+    "SELECT * FROM orders WHERE (venue, account) = ($1, $2) AND "
+    "(venue_ts_ms >= $3 OR state NOT IN ('FILLED', 'CANCELED', 'REJECTED', 'EXPIRED') "
+    "OR (venue_ts_ms = 0 AND updated_ms >= $4))"
+)
 
 
 class Records:
@@ -89,16 +94,18 @@ class Records:
                 )
             )
 
-    async def snapshot(self) -> Snapshot:
-        """The ledger's side, from one snapshot of the database."""
+    async def snapshot(self, since_ms: int = 0, since_wall_ms: int = 0) -> Snapshot:
+        """The ledger's side, from one snapshot of the database, without what is older (see `Snapshot.since`)."""
         place = (self._account.venue, self._account.name)
         with database_errors("be compared"):
             async with (
                 self._pool.acquire() as connection,
                 connection.transaction(isolation="repeatable_read", readonly=True),
             ):
-                orders = await connection.fetch("SELECT * FROM orders WHERE (venue, account) = ($1, $2)", *place)
-                fills = await connection.fetch("SELECT * FROM fills WHERE (venue, account) = ($1, $2)", *place)
+                orders = await connection.fetch(_ORDERS, *place, since_ms, since_wall_ms)
+                fills = await connection.fetch(
+                    "SELECT * FROM fills WHERE (venue, account) = ($1, $2) AND t_exchange_ms >= $3", *place, since_ms
+                )
                 held = await connection.fetch(
                     "SELECT symbol, quantity FROM positions WHERE (venue, account) = ($1, $2) AND quantity <> 0", *place
                 )
@@ -193,5 +200,6 @@ def _order_view(row: Mapping[str, Any]) -> OrderView:
             filled=row["filled_quantity"],
             average_price=row["average_price"],
             venue_ts_ms=row["venue_ts_ms"],
-        )
+        ),
+        row["updated_ms"],
     )

@@ -34,6 +34,7 @@ class OrderView:
     """An order as one side knows it. `venue_made` marks protection that the venue made for an entry by itself.
 
     `created_ms` is the venue's time of its making, in journal and ledger of its last change; 0 where nobody knows it.
+    `changed_ms` is the wall time of its last row; 0 at the venue.
     """
 
     client_order_id: str
@@ -46,6 +47,13 @@ class OrderView:
     filled: Decimal
     venue_made: bool = False
     created_ms: int = 0
+    changed_ms: int = 0
+
+    def recent(self, since_ms: int, since_wall_ms: int) -> bool:
+        """Whether it may still trade, or ended since then; one that the venue never dated is judged by wall time."""
+        if ending(self.state) is Ending.LIVE:
+            return True
+        return self.created_ms >= since_ms if self.created_ms else self.changed_ms >= since_wall_ms
 
     @property
     def may_be_nowhere(self) -> bool:
@@ -89,13 +97,11 @@ class Snapshot:
     money: Mapping[str, Decimal] = field(default_factory=dict)
     legs: Mapping[str, Decimal] | None = None
 
-    def since(self, since_ms: int) -> Snapshot:
-        """Without the fills and the ended orders from before `since_ms` of the venue's time."""
+    def since(self, since_ms: int, since_wall_ms: int = 0) -> Snapshot:
+        """Without the fills and the ended orders from before `since_ms` of the venue's time (or of wall time)."""
         return replace(
             self,
-            orders=tuple(
-                one for one in self.orders if not 0 < one.created_ms < since_ms or ending(one.state) is Ending.LIVE
-            ),
+            orders=tuple(one for one in self.orders if one.recent(since_ms, since_wall_ms)),
             fills=tuple(one for one in self.fills if one.ts_ms >= since_ms),
         )
 

@@ -9,13 +9,25 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from decimal import Decimal
+from typing import assert_never
 
-from actors.router import rows
-from actors.router.state import RouterConfig, RouterState
-from titan.codes import TradingState
+from actors.router.state import Money, RouterConfig, RouterState
+from titan.journal.format import parse
 from titan.journal.rows import StoredRow
+from titan.journal.values import (
+    DayRow,
+    FillRow,
+    FundingRow,
+    OrderRow,
+    PositionRow,
+    RejectRow,
+    SnapshotRow,
+    StartRow,
+    TradingRow,
+    WalletRow,
+)
 from titan.model import Fill, Order, OrderRole, OrderState
-from titan.money import ZERO, dec
+from titan.money import ZERO
 from titan.positions import Applied, apply_fill
 
 OURS = frozenset({OrderRole.ENTRY, OrderRole.CLOSE, OrderRole.FLATTEN})
@@ -85,8 +97,31 @@ def put_position(state: RouterState, config: RouterConfig, symbol: str, quantity
     state.positions[symbol] = replace(held, quantity=quantity, average_price=average)
 
 
+def put_snapshot(state: RouterState, snapshot: SnapshotRow) -> None:
+    """The state is what the rows before a compaction made; it must be empty before."""
+    state.orders = {order.client_order_id: order for order in snapshot.orders}
+    state.live = {cid: None for cid, order in state.orders.items() if not order.state.is_terminal}
+    state.by_venue_id = {order.venue_order_id: cid for cid, order in state.orders.items() if order.venue_order_id}
+    state.intents = {order.intent_id for order in snapshot.orders if order.role in (OrderRole.ENTRY, OrderRole.CLOSE)}
+    state.traded = dict(snapshot.traded)
+    state.positions = {position.symbol: position for position in snapshot.positions}
+    state.last_entry = dict(snapshot.last_entry)
+    state.money = Money(
+        currency=snapshot.currency,
+        cash=snapshot.cash,
+        day=snapshot.day,
+        start_of_day=snapshot.start_of_day,
+        high_watermark=snapshot.high_watermark,
+        kept_watermark=snapshot.high_watermark,
+    )
+    state.cursor_ms, state.finished, state.filled = snapshot.cursor_ms, snapshot.finished, snapshot.filled
+    state.trading, state.trading_reason = snapshot.trading, snapshot.trading_reason
+    state.trading_by, state.resume_to = snapshot.trading_by, snapshot.resume_to
+    state.run_started_ms = snapshot.run_started_ms
+
+
 def replay(state: RouterState, config: RouterConfig, stored: Iterable[StoredRow]) -> int:
-    """Rebuilds the state from journal rows; returns how many. Raises ValueError or KeyError for an unknown row."""
+    """Rebuilds the state from journal rows; returns how many. Raises ValueError for an unknown or unreadable row."""
     count = 0
     for row in stored:
         _apply(state, config, row)
@@ -96,42 +131,29 @@ def replay(state: RouterState, config: RouterConfig, stored: Iterable[StoredRow]
 
 
 def _apply(state: RouterState, config: RouterConfig, row: StoredRow) -> None:
-    payload = rows.decode(row.payload)
-    if row.kind == rows.ORDER:
-        put_order(state, rows.order_of(payload))
-    elif row.kind == rows.FILL:
-        put_fill(state, config, rows.fill_of(payload, row.seq, row.term))
-    elif row.kind == rows.REJECT:
-        state.intents.add(str(payload["intent_id"]))
-    elif row.kind == rows.FUNDING:
-        put_funding(
-            state,
-            config,
-            str(payload["symbol"]),
-            str(payload["fill_id"]),
-            dec(str(payload["paid"])),
-            int(payload["t_exchange_ms"]),
-        )
-    elif row.kind == rows.WALLET:
-        state.money.currency = str(payload["currency"])
-        state.money.cash = dec(str(payload["wallet"]))
-    elif row.kind == rows.DAY:
-        state.money.day = str(payload["day"])
-        state.money.start_of_day = dec(str(payload["start_of_day"]))
-        state.money.high_watermark = state.money.kept_watermark = dec(str(payload["high_watermark"]))
-    elif row.kind == rows.POSITION:
-        put_position(
-            state,
-            config,
-            str(payload["symbol"]),
-            dec(str(payload["quantity"])),
-            dec(str(payload["average_price"])),
-        )
-    elif row.kind == rows.TRADING:
-        state.trading = TradingState(str(payload["current"]))
-        state.trading_reason = str(payload["reason"])
-        state.trading_by = str(payload["operator_id"])
-        state.resume_to = TradingState(str(payload["resume_to"]))
-        state.run_started_ms = int(payload["run_started_ms"])
-    elif row.kind != rows.START:
-        raise ValueError(f"journal row {row.seq} is of unknown kind {row.kind!r}; a newer Titan wrote it")
+    match parse(row):
+        case OrderRow(order=order):
+            put_order(state, order)
+        case FillRow(fill=fill):
+            put_fill(state, config, fill)
+        case RejectRow(intent_id=intent_id):
+            state.intents.add(intent_id)
+        case FundingRow() as payment:
+            put_funding(state, config, payment.symbol, payment.fill_id, payment.paid, payment.t_exchange_ms)
+        case WalletRow() as told:
+            state.money.currency, state.money.cash = told.currency, told.wallet
+        case DayRow() as day:
+            state.money.day, state.money.start_of_day = day.day, day.start_of_day
+            state.money.high_watermark = state.money.kept_watermark = day.high_watermark
+        case PositionRow() as adopted:
+            put_position(state, config, adopted.symbol, adopted.quantity, adopted.average_price)
+        case TradingRow() as changed:
+            state.trading, state.trading_reason = changed.current, changed.reason
+            state.trading_by, state.resume_to = changed.operator_id, changed.resume_to
+            state.run_started_ms = changed.run_started_ms
+        case SnapshotRow() as snapshot:
+            put_snapshot(state, snapshot)
+        case StartRow():
+            pass
+        case _ as unreachable:
+            assert_never(unreachable)

@@ -1,47 +1,58 @@
-"""Journal rows: their kinds, their canonical JSON, and the values they stand for.
+"""What the router writes into its journal: the payloads of its rows, in the format of `titan.journal.format`.
 
-Kinds: `start` (a router took a term), `order` (one order after one event; the first carries the intent that approved
-it), `fill`, `funding`, `reject` (an intent that became no order), `trading` (trading state), `wallet` (cash as the venue
-told it), `position` (a position adopted from the venue), `day` (start of day and high watermark).
-Guarantees: numbers are decimal strings; keys are sorted; what is encoded decodes to an equal value. Never: I/O.
+Guarantees: numbers are decimal strings; keys are sorted; what is encoded here decodes there to an equal value.
+Never: I/O.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from decimal import Decimal
-from typing import TypeAlias
-
 import orjson
 
-from titan.codes import RejectCode
-from titan.ids import ClientOrderId
-from titan.model import Fill, Intent, Order, OrderRole, OrderState, OrderType, Phase, Position, Side
-from titan.money import dec, dec_or_none, text_of
+from titan.journal.format import (
+    DAY,
+    FILL,
+    FUNDING,
+    ORDER,
+    POSITION,
+    REJECT,
+    START,
+    TRADING,
+    WALLET,
+    Payload,
+    Scalar,
+    decode,
+    fill_of,
+    order_of,
+)
+from titan.model import Fill, Intent, Order, Position
+from titan.money import text_of
 
-Scalar: TypeAlias = str | int | bool
-Payload: TypeAlias = Mapping[str, Scalar]
-
-START = "start"
-ORDER = "order"
-FILL = "fill"
-FUNDING = "funding"
-REJECT = "reject"
-TRADING = "trading"
-WALLET = "wallet"
-POSITION = "position"
-DAY = "day"
+__all__ = [
+    "DAY",
+    "FILL",
+    "FUNDING",
+    "ORDER",
+    "POSITION",
+    "REJECT",
+    "START",
+    "TRADING",
+    "WALLET",
+    "Payload",
+    "Scalar",
+    "approval_fields",
+    "decode",
+    "encode",
+    "fill_of",
+    "fill_payload",
+    "order_of",
+    "order_payload",
+    "position_payload",
+]
 
 
 def encode(payload: Payload) -> bytes:
     """Canonical JSON: sorted keys, no blanks, UTF-8."""
     return orjson.dumps(payload, option=orjson.OPT_SORT_KEYS)
-
-
-def decode(payload: bytes) -> dict[str, Scalar]:
-    """The fields of a row."""
-    loaded: dict[str, Scalar] = orjson.loads(payload)
-    return loaded
 
 
 def order_payload(order: Order, event: str, ts_ms: int) -> dict[str, Scalar]:
@@ -92,39 +103,6 @@ def approval_fields(intent: Intent) -> dict[str, Scalar]:
     }
 
 
-def order_of(payload: Payload) -> Order:
-    """The order of an `order` row. Raises ValueError or KeyError for a row that is none."""
-    phase = str(payload["phase"])
-    return Order(
-        client_order_id=ClientOrderId(str(payload["client_order_id"])),
-        intent_id=str(payload["intent_id"]),
-        signal_id=str(payload["signal_id"]),
-        child=int(payload["child"]),
-        role=OrderRole(str(payload["role"])),
-        phase=Phase(phase) if phase else None,
-        venue=str(payload["venue"]),
-        account=str(payload["account"]),
-        symbol=str(payload["symbol"]),
-        side=Side(str(payload["side"])),
-        order_type=OrderType(str(payload["order_type"])),
-        quantity=_dec(payload["quantity"]),
-        price=_maybe(payload["price"]),
-        trigger_price=_maybe(payload["trigger_price"]),
-        stop_price=_maybe(payload["stop_price"]),
-        target_price=_maybe(payload["target_price"]),
-        reduce_only=bool(payload["reduce_only"]),
-        state=OrderState(str(payload["state"])),
-        venue_order_id=str(payload["venue_order_id"]),
-        filled=_dec(payload["filled"]),
-        average_price=_dec(payload["average_price"]),
-        code=RejectCode(str(payload["code"])),
-        detail=str(payload["detail"]),
-        created_ms=int(payload["created_ms"]),
-        updated_ms=int(payload["updated_ms"]),
-        venue_ts_ms=int(payload["venue_ts_ms"]),
-    )
-
-
 def fill_payload(fill: Fill, ts_ms: int) -> dict[str, Scalar]:
     """A fill as it was booked."""
     return {
@@ -152,35 +130,6 @@ def fill_payload(fill: Fill, ts_ms: int) -> dict[str, Scalar]:
     }
 
 
-def fill_of(payload: Payload, seq: int = 0, term: int = 0) -> Fill:
-    """The fill of a `fill` row."""
-    phase = str(payload["phase"])
-    return Fill(
-        fill_id=str(payload["fill_id"]),
-        venue_trade_id=str(payload["venue_trade_id"]),
-        client_order_id=ClientOrderId(str(payload["client_order_id"])),
-        venue_order_id=str(payload["venue_order_id"]),
-        venue=str(payload["venue"]),
-        account=str(payload["account"]),
-        symbol=str(payload["symbol"]),
-        side=Side(str(payload["side"])),
-        price=_dec(payload["price"]),
-        quantity=_dec(payload["quantity"]),
-        fee=_dec(payload["fee"]),
-        fee_currency=str(payload["fee_currency"]),
-        maker=bool(payload["maker"]),
-        t_exchange_ms=int(payload["t_exchange_ms"]),
-        intent_id=str(payload["intent_id"]),
-        signal_id=str(payload["signal_id"]),
-        phase=Phase(phase) if phase else None,
-        role=OrderRole(str(payload["role"])),
-        t_ingress_ms=int(payload["t_ingress_ms"]),
-        journal_seq=seq,
-        term=term,
-        realized_pnl=_dec(payload["realized_pnl"]),
-    )
-
-
 def position_payload(position: Position, previous: Position, reason: str, ts_ms: int) -> dict[str, Scalar]:
     """A position adopted from the venue's truth, and what it replaced."""
     return {
@@ -194,11 +143,3 @@ def position_payload(position: Position, previous: Position, reason: str, ts_ms:
         "ts_ms": ts_ms,
         "venue": position.venue,
     }
-
-
-def _dec(value: Scalar) -> Decimal:
-    return dec(str(value))
-
-
-def _maybe(value: Scalar) -> Decimal | None:
-    return dec_or_none(str(value))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 
 from actors.execution.news import OrderNews
+from actors.router import rows
 from protos import trading_pb2 as pb
 from titan import subjects
 from titan.bus import Bus, Received
@@ -27,63 +27,12 @@ assert ORDER_STATE_TO_PB
 
 def order_payload(order: Order, ts_ms: int) -> dict[str, str | int | bool]:
     """An order row as the router journals it."""
-    return {
-        "account": order.account,
-        "average_price": text_of(order.average_price),
-        "child": order.child,
-        "client_order_id": order.client_order_id,
-        "code": order.code.value,
-        "created_ms": order.created_ms,
-        "detail": order.detail,
-        "event": "ACK",
-        "filled": text_of(order.filled),
-        "intent_id": order.intent_id,
-        "order_type": order.order_type.value,
-        "phase": "" if order.phase is None else order.phase.value,
-        "price": text_of(order.price),
-        "quantity": text_of(order.quantity),
-        "reduce_only": order.reduce_only,
-        "role": order.role.value,
-        "side": order.side.value,
-        "signal_id": order.signal_id,
-        "state": order.state.value,
-        "stop_price": "",
-        "symbol": order.symbol,
-        "target_price": "",
-        "trigger_price": text_of(order.trigger_price),
-        "ts_ms": ts_ms,
-        "updated_ms": order.updated_ms,
-        "venue": order.venue,
-        "venue_order_id": order.venue_order_id,
-        "venue_ts_ms": order.venue_ts_ms,
-    }
+    return rows.order_payload(order, "ACK", ts_ms)
 
 
 def fill_payload(fill: Fill) -> dict[str, str | int | bool]:
     """A fill row as the router journals it."""
-    return {
-        "account": fill.account,
-        "client_order_id": fill.client_order_id,
-        "fee": text_of(fill.fee),
-        "fee_currency": fill.fee_currency,
-        "fill_id": fill.fill_id,
-        "intent_id": fill.intent_id,
-        "maker": fill.maker,
-        "phase": "" if fill.phase is None else fill.phase.value,
-        "price": text_of(fill.price),
-        "quantity": text_of(fill.quantity),
-        "realized_pnl": text_of(fill.realized_pnl),
-        "role": fill.role.value,
-        "side": fill.side.value,
-        "signal_id": fill.signal_id,
-        "symbol": fill.symbol,
-        "t_exchange_ms": fill.t_exchange_ms,
-        "t_ingress_ms": fill.t_ingress_ms,
-        "ts_ms": fill.t_ingress_ms,
-        "venue": fill.venue,
-        "venue_order_id": fill.venue_order_id,
-        "venue_trade_id": fill.venue_trade_id,
-    }
+    return rows.fill_payload(fill, fill.t_ingress_ms)
 
 
 def wallet_payload(wallet: Decimal, previous: str = "") -> dict[str, str | int | bool]:
@@ -108,13 +57,13 @@ class FakeRouter:
 
     async def _follow(self, received: Received[pb.JournalFollowRequest]) -> pb.JournalFollowReply:
         self.asked.append(received.message.from_seq)
-        rows = self.journal.follow(received.message.from_seq, received.message.limit)
+        found = self.journal.follow(received.message.from_seq, received.message.limit)
         return pb.JournalFollowReply(
             rows=[
                 pb.JournalRow(
                     term=row.term, seq=row.seq, kind=row.kind, payload=row.payload, hash=row.hash, ts_ms=row.ts_ms
                 )
-                for row in rows
+                for row in found
             ],
             last_seq=self.journal.last_seq,
         )
@@ -133,7 +82,7 @@ class FakeRouter:
     def write(self, kind: str, payload: dict[str, str | int | bool]) -> int:
         """Appends a row; gives its sequence."""
         seq = self.journal.last_seq + 1
-        self.journal.append([Row(seq, kind, json.dumps(payload, sort_keys=True, separators=(",", ":")).encode(), 1)])
+        self.journal.append([Row(seq, kind, rows.encode(payload), 1)])
         return seq
 
     def wallet(self, amount: Decimal = OPENING) -> None:
