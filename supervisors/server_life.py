@@ -35,8 +35,6 @@ class ServerAddresses:
     """How to reach what has been started."""
 
     nats_url: str = ""
-    nats_user: str = ""
-    nats_password: str = ""
     postgres_dsn: str = ""
     redis_url: str = ""
     venue: VenueAddress | None = None
@@ -113,7 +111,7 @@ class ServerLauncher:
     def _nats(self) -> ServerSpec:
         server = nats.build(self._layout, self._book, port=self._wanted(NATS))
         to = self.addresses
-        to.nats_url, to.nats_user, to.nats_password = server.url, server.user, server.password
+        to.nats_url = server.url
         to.ports[NATS] = self._book.ports["nats"]
         return server.spec
 

@@ -12,10 +12,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from titan.errors import NotRunning
+from titan.access import OWNER
+from titan.errors import ConfigError, NotRunning
 from titan.files import private_dir, write_private
 
 RUNTIME_FILE = "runtime.json"
+OWNER_SECRET = "nats_password"
 DEFAULT_PORTS = {
     "brain_http": 3100,
     "execution_http": 3002,
@@ -117,6 +119,29 @@ class Runtime(BaseModel):
     def heartbeat_socket(self) -> Path:
         """Where actors of this node send their heartbeats. The guardian refuses a home that is too long for a socket."""
         return self.run_dir / "heartbeat.sock"
+
+    def nats_login(self, service: str) -> tuple[str, str]:
+        """User and password of a service: one login for all when the run names one, else the service's own.
+
+        Raises ConfigError for a service that the bus has no login for.
+        """
+        if self.nats_user:
+            return self.nats_user, self.nats_password
+        path = self.run_dir / "secrets" / f"nats_{service}"
+        try:
+            return service, path.read_text().strip()
+        except FileNotFoundError:
+            raise ConfigError(
+                f"{service} has no login at the bus ({path} is absent): add it to the subjects it uses in titan/subjects.py"
+            ) from None
+
+    def as_owner(self) -> Runtime:
+        """The same run with the login that may do everything: for tools and tests. Raises ConfigError without one."""
+        path = self.run_dir / "secrets" / OWNER_SECRET
+        try:
+            return self.model_copy(update={"nats_user": OWNER, "nats_password": path.read_text().strip()})
+        except FileNotFoundError:
+            raise ConfigError(f"{path} is absent: the owner's login is kept where the embedded NATS runs") from None
 
     @property
     def venue(self) -> VenueAddress:

@@ -211,6 +211,45 @@ STREAMS: tuple[StreamSpec, ...] = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class ConsumerSpec:
+    """One durable consumer: who reads what of a stream."""
+
+    service: str
+    stream: str
+    durable: str
+    filter: str
+
+
+@dataclass(frozen=True, slots=True)
+class BucketSpec:
+    """One key-value bucket and the services that keep things in it."""
+
+    name: str
+    services: tuple[str, ...]
+
+
+CONSUMERS: tuple[ConsumerSpec, ...] = (
+    ConsumerSpec("router", "TITAN_CMD", "EXECUTION_CORE", INTENT_PLACE_ALL),
+    ConsumerSpec("brain", "TITAN_EVT", "BRAIN_RISK", FILL_ALL),
+    ConsumerSpec("execution", "TITAN_EVT", "EXECUTION_ORDERS", ORDER_EVENT),
+    ConsumerSpec("execution", "TITAN_EVT", "EXECUTION_FILLS", FILL_ALL),
+    ConsumerSpec("execution", "TITAN_EVT", "EXECUTION_REJECTS", REJECT),
+    ConsumerSpec("execution", "TITAN_EVT", "EXECUTION_TRADING_STATE", TRADING_STATE),
+    ConsumerSpec("execution", "TITAN_EVT", "EXECUTION_DECISIONS", DECISION),
+    ConsumerSpec("execution", "TITAN_EVT", "EXECUTION_ALERTS", ALERT),
+    ConsumerSpec("execution", "TITAN_EVT", "EXECUTION_RESTARTS", ACTOR_RESTARTED),
+)
+
+BUCKETS: tuple[BucketSpec, ...] = (
+    BucketSpec("titan_brain", ("brain",)),
+    BucketSpec("titan_supervision", ("root",)),
+)
+
+BACKLOG_READERS = ("gateway",)
+"""Who may list the durable consumers of every stream."""
+
+
 def matches(pattern: str, subject: str) -> bool:
     """Whether a concrete subject falls under a NATS pattern with `*` and a trailing `>`."""
     wanted, given = pattern.split("."), subject.split(".")

@@ -100,7 +100,7 @@ def measure(home: Path, repeat: int) -> Report:
 async def _measure(home: Path, repeat: int) -> Report:
     runtime = await asyncio.to_thread(Runtime.load, home)
     configure("bench", runtime.log_dir, "WARNING")
-    bus = await Bus.connect(runtime, "bench")
+    bus = await Bus.connect(runtime.as_owner(), "bench")
     seen: dict[str, list[tuple[float, float]]] = defaultdict(list)
     try:
         killer = _Killer(runtime, bus)

@@ -19,6 +19,7 @@ from ops.cli.output import console, emit, message_dict
 from protos import control_pb2 as pb
 from protos import trading_pb2
 from titan import subjects
+from titan.access import COMMAND
 from titan.bus import open_bus, wait_for_port
 from titan.errors import NotRunning, Rejected, TimedOut, Transient
 from titan.ids import new_ulid
@@ -48,7 +49,7 @@ def show_receipt(receipt: trading_pb2.OperatorReceipt, as_json: bool) -> None:
 
 async def _over_the_bus(runtime: Runtime, verb: str, reason: str) -> trading_pb2.OperatorReceipt:
     await wait_for_port(runtime.nats_url, BUS_PROBE_S)
-    async with open_bus(runtime, "cli") as bus:
+    async with open_bus(runtime, COMMAND) as bus:
         command = trading_pb2.OperatorCommand(
             command_id=new_ulid(),
             action=verb,

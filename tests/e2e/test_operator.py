@@ -29,7 +29,8 @@ SYMBOL = "BTC/USDT:USDT"
 
 async def plain(runtime: Runtime, subject: str, text: str) -> None:
     """What `nats pub SUBJECT TEXT` does."""
-    client = await nats.connect(runtime.nats_url, user=runtime.nats_user, password=runtime.nats_password)
+    user, password = runtime.nats_login("command")
+    client = await nats.connect(runtime.nats_url, user=user, password=password)
     await client.publish(subject, text.encode())
     await client.flush()
     await client.close()
@@ -191,7 +192,7 @@ def test_a_forged_intent_never_becomes_an_order_and_is_counted_by_reason(running
 async def attack(runtime: Runtime, subject: str, attacks: dict[str, bytes]) -> list[str]:
     """Publishes each attack and collects the router's dead letters."""
     letters: list[str] = []
-    async with open_bus(runtime, "e2e") as bus:
+    async with open_bus(runtime.as_owner(), "e2e") as bus:
 
         async def on_letter(_: str, data: bytes, __: str) -> None:
             letters.append(envelope_pb2.DeadLetter.FromString(data).reason)
@@ -215,7 +216,7 @@ def test_a_correctly_signed_intent_with_another_policy_hash_is_rejected_with_bot
 
     async def run() -> trading_pb2.Reject | None:
         found: list[trading_pb2.Reject] = []
-        async with open_bus(runtime, "e2e") as bus:
+        async with open_bus(runtime.as_owner(), "e2e") as bus:
 
             async def on_reject(received: Any) -> None:
                 if received.message.intent_id == intent.intent_id:

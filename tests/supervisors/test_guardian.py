@@ -117,7 +117,7 @@ def test_every_socket_of_titan_is_loopback(running: tuple[Path, subprocess.Popen
 def test_no_process_shows_a_secret_and_nobody_else_may_read_one(running: tuple[Path, subprocess.Popen[str]]) -> None:
     home, process = running
     runtime = Runtime.load(home)
-    hidden = {runtime.hmac_key.secret, runtime.nats_password, runtime.venue.api_key, runtime.venue.api_secret}
+    hidden = {runtime.hmac_key.secret, runtime.venue.api_key, runtime.venue.api_secret}
     hidden |= {urlsplit(url).password or "" for url in (runtime.postgres_dsn, runtime.redis_url)}
     hidden |= {path.read_text().strip() for path in (home / "run" / "secrets").iterdir()}
     assert all(len(secret) >= 16 for secret in hidden), "a secret is missing from the runtime"

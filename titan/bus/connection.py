@@ -28,6 +28,7 @@ from nats.aio.subscription import Subscription
 from nats.js import JetStreamContext
 from nats.js.kv import KeyValue
 
+from titan.access import inbox_of
 from titan.bus.durable import DurableConsumer
 from titan.bus.opening import M, Opener, Received
 from titan.bus.streams import CONNECT_TIMEOUT_S, ensure_streams, wait_for_port
@@ -76,7 +77,11 @@ class Bus:
 
     @classmethod
     async def connect(cls, runtime: Runtime, service: str, metrics: Metrics | None = None) -> Bus:
-        """Connects, and makes sure that every stream of the registry exists. Raises Transient when NATS is away."""
+        """Connects as the service, and makes sure that every stream of the registry exists.
+
+        Raises Transient when NATS is away, ConfigError for a service without a login.
+        """
+        login, password = runtime.nats_login(service)
         await wait_for_port(runtime.nats_url, CONNECT_TIMEOUT_S)
         log = get_logger(service)
 
@@ -95,9 +100,10 @@ class Bus:
 
         client = await nats.connect(
             runtime.nats_url,
-            user=runtime.nats_user or None,
-            password=runtime.nats_password or None,
+            user=login or None,
+            password=password or None,
             name=f"titan-{service}",
+            inbox_prefix=inbox_of(service),
             allow_reconnect=True,
             max_reconnect_attempts=-1,
             reconnect_time_wait=0.1,

@@ -53,6 +53,8 @@ class DurableConsumer(Generic[M]):
         await self.jetstream.add_consumer(
             self.stream,
             ConsumerConfig(
+                # With a name the request's subject carries the filter, which the server's permissions can see.
+                name=self.durable,
                 durable_name=self.durable,
                 filter_subject=self.subject,
                 ack_policy=AckPolicy.EXPLICIT,

@@ -1,6 +1,7 @@
 """NATS with JetStream: the bus of one node.
 
-Guarantees: loopback only, every client needs a user and a password, JetStream keeps its files under `<home>/data/nats`.
+Guarantees: loopback only, every client needs a user and a password, every service has its own and may do what the registry of
+subjects says; JetStream keeps its files under `<home>/data/nats`, within limits.
 The JetStream acknowledgement is flushed to disk every two minutes (the server's default): it survives the death of the process,
 not the loss of power. Titan's truth is the router's journal; `sync_always` pays for more where someone wants it.
 """
@@ -10,7 +11,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from titan.access import LOGINS, OWNER, access_of
 from titan.files import write_private
 from titan.servers.binaries import Kind, find_binary
 from titan.servers.layout import Layout
@@ -18,7 +21,11 @@ from titan.servers.ports import LOOPBACK, PortBook
 from titan.servers.probe import ask
 from titan.servers.spec import ServerSpec, bare_env
 
-USER = "titan"
+USER = OWNER
+ACCOUNT = "TITAN"
+SYSTEM = "sys"
+MAX_STREAMS = 32
+MAX_CONSUMERS = 128
 MAX_MEMORY_STORE = 192 * 1024 * 1024
 MAX_FILE_STORE = 16 * 1024 * 1024 * 1024
 
@@ -31,6 +38,7 @@ class NatsUser:
     password: str
     publish: tuple[str, ...] | None = None
     subscribe: tuple[str, ...] | None = None
+    replies: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +68,8 @@ def build(
     data_dir = layout.data / "nats"
     data_dir.mkdir(exist_ok=True)
     conf = layout.run / "nats.conf"
-    users = (NatsUser(USER, password), *more_users)
+    users = (NatsUser(USER, password), *service_users(layout), *more_users)
+    _move_global_account(data_dir)
     write_private(conf, _conf(layout, client_port, monitor_port, users, sync_always))
 
     async def ready() -> bool:
@@ -84,7 +93,23 @@ def build(
     return NatsServer(spec, f"nats://{LOOPBACK}:{client_port}", USER, password, f"http://{LOOPBACK}:{monitor_port}")
 
 
+def service_users(layout: Layout) -> tuple[NatsUser, ...]:
+    """A login for each service and the monitor, with the permissions of the registry; passwords are made on first use."""
+    return tuple(
+        NatsUser(may.name, layout.secret(f"nats_{may.name}")[0], may.publish, may.subscribe, may.replies)
+        for may in map(access_of, LOGINS)
+    )
+
+
+def _move_global_account(data_dir: Path) -> None:
+    """Streams of a home made before there were accounts lie in the nameless one."""
+    nameless, named = data_dir / "jetstream" / "$G", data_dir / "jetstream" / ACCOUNT
+    if nameless.is_dir() and not named.exists():
+        nameless.rename(named)
+
+
 def _conf(layout: Layout, port: int, monitor_port: int, users: Sequence[NatsUser], sync_always: bool) -> str:
+    system, _ = layout.secret("nats_sys")
     return "\n".join(
         [
             "server_name: titan",
@@ -97,22 +122,42 @@ def _conf(layout: Layout, port: int, monitor_port: int, users: Sequence[NatsUser
             f"  max_file_store: {MAX_FILE_STORE}",
             *(["  sync_interval: always"] if sync_always else []),
             "}",
-            "authorization {",
-            "  users: [",
-            *(f"    {_user(user)}" for user in users),
-            "  ]",
+            accounts_conf(users, json.dumps(system)),
+        ]
+    )
+
+
+def accounts_conf(users: Sequence[NatsUser], system_password: str) -> str:
+    """The server's accounts: one for Titan with its limits and logins, one for the server itself."""
+    sizes = f"max_mem: {MAX_MEMORY_STORE}, max_file: {MAX_FILE_STORE}"
+    counts = f"max_streams: {MAX_STREAMS}, max_consumers: {MAX_CONSUMERS}"
+    return "\n".join(
+        [
+            "accounts {",
+            f"  {ACCOUNT} {{",
+            f"    jetstream {{ {sizes}, {counts} }}",
+            "    users: [",
+            *(f"      {_user(user)}" for user in users),
+            "    ]",
+            "  }",
+            f"  SYS {{ users: [ {{ user: {SYSTEM}, password: {system_password} }} ] }}",
             "}",
+            "system_account: SYS",
             "",
         ]
     )
 
 
 def _user(user: NatsUser) -> str:
-    allowed = {
+    allowed: dict[str, object] = {
         what: list(subjects)
         for what, subjects in (("publish", user.publish), ("subscribe", user.subscribe))
         if subjects is not None
     }
-    login = {"user": user.name, "password": user.password}
+    if user.replies:
+        allowed["allow_responses"] = {"max": 4, "expires": "2m"}
+    # A password that begins with `$` names a variable of the server's environment: the language wants it without quotes.
+    password = user.password if user.password.startswith("$") else json.dumps(user.password)
+    permissions = f", permissions: {json.dumps(allowed)}" if allowed else ""
     # The server's configuration language reads JSON values.
-    return json.dumps({**login, "permissions": allowed} if allowed else login)
+    return f"{{ user: {json.dumps(user.name)}, password: {password}{permissions} }}"
