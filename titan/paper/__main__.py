@@ -15,6 +15,7 @@ from titan.errors import ExitCode
 from titan.paper.feeds import FeedError
 from titan.paper.ledger import LedgerError
 from titan.paper.server import StartError, VenueOptions, serve
+from titan.paper.tongues import BYBIT, NAMES
 
 MAX_PORT = 65_535
 
@@ -53,6 +54,9 @@ def parse(arguments: Sequence[str] | None = None) -> VenueOptions:
     parser.add_argument("--anchor", type=Path, help="market clock file, by default HOME/run/market_clock.json")
     parser.add_argument("--credentials", type=Path, help="API key file, by default HOME/run/paper_credentials.json")
     parser.add_argument("--balance", type=_money, default=Decimal(100_000), help="deposit of a new ledger in USDT")
+    parser.add_argument(
+        "--speaks", choices=NAMES, default=BYBIT, help="whose protocol its accounts speak besides Bybit's"
+    )
     given = parser.parse_args(arguments)
     return VenueOptions(
         feed=given.feed,
@@ -65,6 +69,7 @@ def parse(arguments: Sequence[str] | None = None) -> VenueOptions:
         anchor=given.anchor,
         credentials=given.credentials,
         balance=given.balance,
+        speaks=given.speaks,
     )
 
 

@@ -31,6 +31,7 @@ from titan.paper.protocol.fault_dialect import BybitDialect
 from titan.paper.protocol.rest import RestApi
 from titan.paper.protocol.streams import Streams
 from titan.paper.pump import Pump, is_live
+from titan.paper.tongues import BYBIT, open_tongue
 from titan.paper.venue import Venue
 
 HOST = "127.0.0.1"
@@ -55,6 +56,7 @@ class VenueOptions:
     anchor: Path | None = None
     credentials: Path | None = None
     balance: Decimal = Decimal(100_000)
+    speaks: str = BYBIT
 
 
 def resume_anchor(path: Path, feed: Feed | LiveFeed, speed: float, last_ms: int) -> tuple[MarketAnchor, bool]:
@@ -120,13 +122,21 @@ def _open(options: VenueOptions) -> tuple[Venue, Credentials]:
         raise StartError(str(error)) from error
 
 
-def build_apps(venue: Venue, credentials: Credentials) -> tuple[web.Application, web.Application]:
-    """The public and the admin application of a venue."""
-    faults = FaultShell(BybitDialect(), {"private": venue.private, "public": venue.public})
+def build_apps(venue: Venue, credentials: Credentials, speaks: str = BYBIT) -> tuple[web.Application, web.Application]:
+    """The public and the admin application of a venue that also `speaks` like another exchange.
+
+    The fault switches act on the exchange that is spoken. Raises ValueError for one that is not known.
+    """
+    spoken = open_tongue(speaks, venue, credentials)
+    private, dialect = (venue.private, BybitDialect()) if spoken is None else (spoken[0].private, spoken[1])
+    faults = FaultShell(dialect, {"private": private, "public": venue.public})
     app = web.Application(client_max_size=1 << 20, middlewares=[faults.middleware])
     rest = RestApi(venue, credentials, faults.wall_ms)
     rest.add_routes(app)
     Streams(venue, credentials, faults).add_routes(app)
+    if spoken is not None:
+        spoken[0].wall_ms = faults.wall_ms
+        spoken[0].add_routes(app)
     rest.add_fallback(app)
     admin = web.Application()
     AdminApi(venue).add_routes(admin)
@@ -143,7 +153,7 @@ async def serve(options: VenueOptions) -> None:
     sock, admin_sock = _listen(options.port, "port"), _listen(options.admin_port, "admin port")
     venue, credentials = _open(options)
     venue.on_broken = stop.set
-    app, admin = build_apps(venue, credentials)
+    app, admin = build_apps(venue, credentials, options.speaks)
     runners = [web.AppRunner(a, access_log=None, shutdown_timeout=0.5) for a in (app, admin)]
     pump = asyncio.create_task(Pump(venue).run(), name="pump")
     stopping = asyncio.create_task(stop.wait(), name="stop")

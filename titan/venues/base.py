@@ -7,7 +7,7 @@ happened; look it up, never resend). Never: a venue's vocabulary beyond this roo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -103,6 +103,54 @@ class VenueWallet:
     available: Decimal
 
 
+class ClientIdRule(StrEnum):
+    """When a venue takes a client order id a second time; the router never relies on it, whatever it is."""
+
+    REFUSED_WHILE_OPEN = "REFUSED_WHILE_OPEN"
+    """Unique among open orders only: after the end of the first order the id is taken again."""
+
+
+class Protection(StrEnum):
+    """How the stop and the target of an entry reach the venue."""
+
+    ATTACHED = "ATTACHED"
+    """In the same request as the entry."""
+    FIRST = "FIRST"
+    """As reduce-only orders of their own, which stand before the entry is sent."""
+
+
+class PostOnlyRefusal(StrEnum):
+    """What becomes of a post-only order that would take liquidity."""
+
+    REJECTED = "REJECTED"
+    """The request is refused."""
+    CANCELED = "CANCELED"
+    """The order is taken and ends at once without a fill."""
+
+
+@dataclass(frozen=True, slots=True)
+class VenueCapabilities:
+    """What differs between venues, as data: callers ask it instead of a venue's name.
+
+    `time_in_force` names the venue's word for every order type that a client may send. `client_id_max` counts
+    characters of the set `client_id_chars` (a regular expression's class). `amends` names what may change in place.
+    """
+
+    time_in_force: Mapping[OrderType, str]
+    client_id_max: int
+    client_id_chars: str
+    client_id_rule: ClientIdRule
+    protection: Protection
+    post_only_refusal: PostOnlyRefusal
+    amends: frozenset[str]
+    position_mode: str = "one-way"
+
+    @property
+    def order_types(self) -> frozenset[OrderType]:
+        """The order types that can be sent."""
+        return frozenset(self.time_in_force)
+
+
 class Venue(Protocol):
     """One account on one venue. Every method raises Rejected, Transient or Ambiguous as the module says."""
 
@@ -116,8 +164,13 @@ class Venue(Protocol):
         """The account's name."""
         ...
 
+    @property
+    def capabilities(self) -> VenueCapabilities:
+        """What this venue can do and how."""
+        ...
+
     async def load_instruments(self) -> Sequence[Instrument]:
-        """Everything tradable, with its filters."""
+        """Everything tradable, with its filters. Measures the venue's clock."""
         ...
 
     async def submit(self, order: Order) -> VenueAck:
@@ -126,6 +179,10 @@ class Venue(Protocol):
 
     async def cancel(self, symbol: str, client_order_id: str, venue_order_id: str) -> None:
         """Cancels an open order. Rejected when the venue has no such open order."""
+        ...
+
+    async def amend(self, order: Order, *, price: Decimal | None = None, quantity: Decimal | None = None) -> None:
+        """Changes price or quantity of an open order in place. Rejected when the venue can't, or has no such order."""
         ...
 
     async def find_order(self, symbol: str, client_order_id: str, venue_order_id: str = "") -> VenueOrder | None:

@@ -31,7 +31,16 @@ from titan.instruments import Instrument
 from titan.logs import get_logger
 from titan.metrics import Metrics
 from titan.model import Order, OrderState
-from titan.venues.base import Venue, VenueAck, VenueExecution, VenueOrder, VenuePosition, VenueWallet
+from titan.venues.base import (
+    Venue,
+    VenueAck,
+    VenueCapabilities,
+    VenueExecution,
+    VenueOrder,
+    VenuePosition,
+    VenueWallet,
+)
+from titan.venues.bybit import PROFILE
 
 
 @dataclass
@@ -68,6 +77,13 @@ class ScriptedVenue:
 
     async def cancel(self, symbol: str, client_order_id: str, venue_order_id: str) -> None:
         self._answer("cancel", None, client_order_id)
+
+    @property
+    def capabilities(self) -> VenueCapabilities:
+        return PROFILE.capabilities
+
+    async def amend(self, order: Order, *, price: Decimal | None = None, quantity: Decimal | None = None) -> None:
+        self._answer("amend", None, order.client_order_id)
 
     async def find_order(self, symbol: str, client_order_id: str, venue_order_id: str = "") -> VenueOrder | None:
         found: VenueOrder | None = self._answer("find", None, client_order_id)

@@ -8,7 +8,7 @@ import pytest
 from aiohttp.client_reqrep import ConnectionKey
 
 from titan.errors import Ambiguous, Rejected, Transient
-from titan.venues.errors import translate
+from titan.venues.errors import ClockRefused, translate
 
 
 def answer(code: int, message: str = "said so") -> str:
@@ -29,7 +29,7 @@ REFUSED_CONNECTION = aiohttp.ClientConnectorError(NOWHERE, OSError(111, "refused
     [
         (ccxt.InvalidOrder(answer(110017)), Rejected),
         (ccxt.InsufficientFunds(answer(110007)), Rejected),
-        (ccxt.InvalidNonce(answer(10002)), Rejected),
+        (ccxt.InvalidNonce(answer(10002)), ClockRefused),
         (ccxt.AuthenticationError("bybit requires a secret"), Rejected),
         (ccxt.RateLimitExceeded(answer(10006)), Transient),
         (ccxt.RateLimitExceeded("bybit POST 429 Too Many Requests"), Transient),
