@@ -145,7 +145,9 @@ class RouterCore:
 
     def _on_intent(self, turn: Turn, event: IntentArrived) -> None:
         intent = event.intent
-        if intent.intent_id in self.state.intents:
+        # While the journal can't be written a close leaves all the same; after a crash only the venue still knows it.
+        known = intent.intent_id in self.state.intents or client_order_id(intent.intent_id, 0) in self.state.orders
+        if known:
             self.state.duplicates += 1
             return
         self.state.intents.add(intent.intent_id)

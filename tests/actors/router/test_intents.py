@@ -8,7 +8,7 @@ import pytest
 
 from actors.router.effects import Append, SendOrder
 from actors.router.events import Acked, Command, ExecutionsSeen, SendFailed
-from tests.actors.router.support import BTC, T0, Bottle, closing, d, execution, intent, sends
+from tests.actors.router.support import BTC, T0, Bottle, closing, d, execution, held, intent, sends, shown
 from titan.codes import RejectCode
 from titan.ids import client_order_id
 from titan.model import Action, OrderRole, OrderState, OrderType, Side
@@ -58,6 +58,14 @@ def test_a_copy_after_a_restart_makes_no_second_order(ready: Bottle) -> None:
     ready.send(intent("once"))
     ready.intend(intent("bad", stop=None))
     assert ready.replayed().intents == {"once", "bad"}
+
+
+def test_an_intent_whose_order_only_the_venue_remembers_makes_no_second_order(ready: Bottle) -> None:
+    order = replace(ready.open(), role=OrderRole.CLOSE)
+    lost = replace(order, client_order_id=client_order_id("unwritten", 0), venue_order_id="v-9")
+    again = Bottle().begin(positions=(held("0.1"),), closed_orders=(shown(lost, OrderState.FILLED, filled="0.1"),))
+    assert sends(again.intend(closing("unwritten"))) == []
+    assert again.state.duplicates == 1
 
 
 def test_a_stale_signal_is_journalled_as_expired(ready: Bottle) -> None:
