@@ -93,6 +93,24 @@ class Settings(BaseSettings):
     def _core_is_known(cls, value: str) -> str:
         if value not in ("auto", "off") and not value.isdigit():
             raise ValueError(f"{value!r} is neither auto, off nor a core number")
+    backup_dir: Annotated[str, _from("TITAN_BACKUP_DIR", "where backups lie; empty takes TITAN_HOME/backups")] = ""
+    wal_archive: Annotated[
+        str, _from("TITAN_WAL_ARCHIVE", "the archived log of the live profile's PostgreSQL; paper has its own")
+    ] = ""
+    backup_s3: Annotated[
+        str, _from("TITAN_BACKUP_S3", "bucket and prefix that every backup is copied to; empty copies none")
+    ] = ""
+    backup_s3_endpoint: Annotated[
+        str, _from("TITAN_BACKUP_S3_ENDPOINT", "address of the object store with its scheme; empty is Amazon's own")
+    ] = ""
+    backup_s3_region: Annotated[str, _from("TITAN_BACKUP_S3_REGION", "region of the bucket")] = ""
+    backup_s3_key: Annotated[SecretStr, _from("TITAN_BACKUP_S3_KEY", "access key id of the object store")] = SecretStr(
+        ""
+    )
+    backup_s3_secret: Annotated[SecretStr, _from("TITAN_BACKUP_S3_SECRET", "secret key of the object store")] = (
+        SecretStr("")
+    )
+
         return value
 
     @classmethod

@@ -111,16 +111,22 @@ def _keys(settings: Settings, layout: Layout, *, live: bool) -> tuple[HmacKey, H
     return current, HmacKey(key_id=settings.hmac_key_id_next, secret=following) if following else None
 
 
-def _external(settings: Settings) -> ExternalServers:
+def external_dsn(settings: Settings) -> str:
+    """The address of the live profile's ledger with its password in it; empty when there is none."""
     dsn = settings.db_url.get_secret_value()
     password = settings.db_password.get_secret_value()
+    parts = urlsplit(dsn)
+    if dsn and password and parts.password is None:
+        host = parts.netloc.rpartition("@")[2]
+        dsn = urlunsplit(parts._replace(netloc=f"{parts.username or 'titan'}:{quote(password, safe='')}@{host}"))
+    return dsn
+
+
+def _external(settings: Settings) -> ExternalServers:
+    dsn = external_dsn(settings)
     missing = [name for name, value in (("TITAN_DB_URL", dsn), ("NATS_URL", settings.nats_url)) if not value]
     if missing:
         raise ConfigError(f"live mode needs {' and '.join(missing)}: set them in the environment or .env")
-    parts = urlsplit(dsn)
-    if password and parts.password is None:
-        host = parts.netloc.rpartition("@")[2]
-        dsn = urlunsplit(parts._replace(netloc=f"{parts.username or 'titan'}:{quote(password, safe='')}@{host}"))
     return ExternalServers(
         nats_url=settings.nats_url,
         nats_user=settings.nats_user,
@@ -135,6 +141,16 @@ def _live_venues(settings: Settings) -> tuple[VenueAddress, ...]:
     if not key or not secret:
         raise ConfigError("live mode needs BYBIT_API_KEY and BYBIT_API_SECRET")
     return (VenueAddress(name="bybit", api_key=key, api_secret=secret),)
+
+
+def _memory(settings: Settings) -> dict[str, int]:
+    warn, recycle = settings.memory_warn_mb, settings.memory_recycle_mb
+    if 0 < recycle <= warn:
+        raise ConfigError(
+            f"TITAN_MEMORY_RECYCLE_MB={recycle} is not above TITAN_MEMORY_WARN_MB={warn}: a person would never be warned "
+            "before an actor is restarted; raise it, or set 0 for never"
+        )
+    return {"memory_warn_mb": warn, "memory_recycle_mb": recycle}
 
 
 def _balance(text: str) -> str:
@@ -186,6 +202,7 @@ def make_plan(settings: Settings, flags: Flags) -> LaunchPlan:
             "router_cpu": settings.router_cpu,
             "ports": _ports(settings, layout),
             "log_level": settings.log_level,
+            **_memory(settings),
             "auto_arm": not live,
             "execution_mode": settings.execution_mode,
             "hmac_key": current,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 import titan
-from ops.cli import bench, control, doctor, init, policy, status, tables, up
+from ops.cli import backup, bench, control, doctor, init, policy, status, tables, up
 from ops.cli.output import fail
 from titan.errors import ExitCode, TitanError
 
@@ -52,6 +52,8 @@ for verb in (
     tables.intents,
     tables.decisions,
     tables.reconcile,
+    backup.backup,
+    backup.restore,
     doctor.doctor,
     init.init,
     bench.bench,

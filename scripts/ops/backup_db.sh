@@ -1,0 +1,1 @@
+../../ops/scripts/backup_db.sh

@@ -1,0 +1,1 @@
+../ops/scripts/restore_db.sh
