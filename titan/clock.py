@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Protocol
 
 from titan.files import write_private
+from titan.values import value
 
 MIN_WALL_AGE_S = 2.0
 ANCHOR_FILE = "market_clock.json"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Now:
     """One instant seen by both clocks, in milliseconds; what a core receives with every message."""
 

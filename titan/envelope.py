@@ -8,9 +8,9 @@ on the subject it was signed for, within 300 s of wall time. Never: a clock or a
 from __future__ import annotations
 
 import hashlib
-import hmac
 from collections import OrderedDict
 from dataclasses import dataclass
+from hmac import compare_digest, digest
 
 from google.protobuf.message import DecodeError
 
@@ -19,6 +19,7 @@ from titan.codes import DeadLetterReason
 from titan.errors import ConfigError, Rejected
 from titan.ids import ulid_from
 from titan.runtime import Runtime
+from titan.values import value
 
 TOLERANCE_MS = 300_000
 SCHEMA_VERSION = 1
@@ -97,7 +98,7 @@ def seal(key: SigningKey, head: Head, payload: bytes, entropy: bytes) -> tuple[s
         nonce=entropy[:16].hex(),
         payload=payload,
     ).SerializeToString()
-    signature = hmac.digest(key.secret, body, "sha256")
+    signature = digest(key.secret, body, "sha256")
     wire: bytes = pb.Signed(body=body, key_id=key.key_id, signature=signature).SerializeToString()
     return envelope_id, wire
 
@@ -109,6 +110,7 @@ class ReplayCache:
         self._keep_ms = keep_ms
         self._limit = limit
         self._seen: OrderedDict[str, tuple[int, bytes]] = OrderedDict()
+        self._forget_from_ms = 0
 
     def __len__(self) -> int:
         return len(self._seen)
@@ -117,20 +119,26 @@ class ReplayCache:
         """True for a new nonce, False for an identical copy. Raises Rejected(REPLAYED) when the bytes differ."""
         held = self._seen.get(nonce)
         if held is not None:
-            if hmac.compare_digest(held[1], signature):
+            if compare_digest(held[1], signature):
                 return False
             raise Rejected(DeadLetterReason.REPLAYED, f"nonce {nonce} came again with other bytes")
-        seen = self._seen
-        seen[nonce] = (now_ms, signature)
-        while seen:
-            oldest = next(iter(seen))
-            if seen[oldest][0] >= now_ms - self._keep_ms and len(seen) <= self._limit:
-                break
-            del seen[oldest]
+        self._seen[nonce] = (now_ms, signature)
+        if now_ms >= self._forget_from_ms or len(self._seen) > self._limit:
+            self._forget(now_ms)
         return True
 
+    def _forget(self, now_ms: int) -> None:
+        """Drops what is too old or too much, and notes when the next one will be too old."""
+        seen = self._seen
+        while seen:
+            nonce, (at_ms, _) = next(iter(seen.items()))
+            if at_ms >= now_ms - self._keep_ms and len(seen) <= self._limit:
+                self._forget_from_ms = at_ms + self._keep_ms + 1
+                break
+            del seen[nonce]
 
-@dataclass(frozen=True, slots=True)
+
+@value
 class Opened:
     """A verified envelope; `duplicate` when identical bytes came before."""
 
@@ -156,13 +164,14 @@ class Verifier:
             signed = pb.Signed.FromString(raw)
         except DecodeError:
             raise Rejected(DeadLetterReason.UNDECODABLE, f"{len(raw)} bytes are not a Signed message") from None
-        body, signature = signed.body, signed.signature
+        body, signature, key_id = signed.body, signed.signature, signed.key_id
         if not signature or not body:
             raise Rejected(DeadLetterReason.UNSIGNED, f"message on {subject} carries no signature")
-        key = self._keys.find(signed.key_id)
+        current = self._keys.current
+        key = current if key_id == current.key_id else self._keys.find(key_id)
         if key is None:
-            raise Rejected(DeadLetterReason.UNKNOWN_KEY, f"key id {signed.key_id!r} is not live")
-        if not hmac.compare_digest(hmac.digest(key.secret, body, "sha256"), signature):
+            raise Rejected(DeadLetterReason.UNKNOWN_KEY, f"key id {key_id!r} is not live")
+        if not compare_digest(digest(key.secret, body, "sha256"), signature):
             raise Rejected(DeadLetterReason.BAD_SIGNATURE, f"signature of a message on {subject} does not match")
         try:
             envelope = pb.Envelope.FromString(body)
@@ -170,12 +179,14 @@ class Verifier:
             raise Rejected(DeadLetterReason.UNDECODABLE, "the signed body is not an envelope") from None
         if envelope.subject != subject:
             raise Rejected(DeadLetterReason.WRONG_SUBJECT, f"signed for {envelope.subject!r}, came on {subject!r}")
-        if not envelope.nonce:
+        nonce = envelope.nonce
+        if not nonce:
             raise Rejected(DeadLetterReason.INVALID, "the envelope has no nonce")
         age = now_wall_ms - envelope.ts_ms
-        if abs(age) > self._tolerance_ms and not (from_stream and age > 0):
-            raise Rejected(DeadLetterReason.EXPIRED, f"message is {age} ms old, at most {self._tolerance_ms} allowed")
-        return Opened(envelope, duplicate=not self._cache.first_time(envelope.nonce, signature, now_wall_ms))
+        tolerance = self._tolerance_ms
+        if not -tolerance <= age <= tolerance and not (from_stream and age > 0):
+            raise Rejected(DeadLetterReason.EXPIRED, f"message is {age} ms old, at most {tolerance} allowed")
+        return Opened(envelope, not self._cache.first_time(nonce, signature, now_wall_ms))
 
 
 def digest_of(raw: bytes) -> str:

@@ -14,6 +14,7 @@ from enum import StrEnum
 from titan.codes import RejectCode
 from titan.ids import ClientOrderId, IntentId, SignalId
 from titan.money import ZERO
+from titan.values import value
 
 
 class Side(StrEnum):
@@ -71,7 +72,7 @@ class OrderRole(StrEnum):
     EXTERNAL = "EXTERNAL"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Signal:
     """What a phase proposes. `requested_size` and all sizes of signals are USD notional."""
 
@@ -98,7 +99,7 @@ class Signal:
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Intent:
     """What the brain orders. Openers carry `size_usd`, closers `quantity` (None closes all)."""
 
@@ -128,7 +129,7 @@ class Intent:
     t_wall_ns: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Fill:
     """One execution at a venue. `fill_id` is venue:account:venue_trade_id, unique for ever."""
 
@@ -219,7 +220,7 @@ class OrderState(StrEnum):
 _TERMINAL = frozenset({OrderState.FILLED, OrderState.CANCELED, OrderState.REJECTED, OrderState.EXPIRED})
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Order:
     """One order as the router knows it."""
 

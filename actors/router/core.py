@@ -158,18 +158,18 @@ class RouterCore:
             self._reject(turn, intent, refusal)
 
     def _untimely(self, intent: Intent, now: Now) -> Refusal | None:
-        if (intent.venue, intent.account) != (self.config.venue, self.config.account):
+        if intent.account != self.config.account or intent.venue != self.config.venue:
             return Refusal(
                 RejectCode.INVALID_INTENT,
                 f"intent for {intent.venue}/{intent.account}, this router trades {self.config.venue}/{self.config.account}",
             )
         limit = _limit_ms(intent.ttl_ms or DEFAULT_TTL_MS, self.config.speed)
         age = now.market_ms - intent.t_signal_ms
+        if -limit <= age <= limit:
+            return None
         if age > limit:
             return Refusal(RejectCode.INTENT_EXPIRED, f"the signal is {age} ms old, {limit} ms allowed")
-        if age < -limit:
-            return Refusal(RejectCode.INVALID_INTENT, f"the signal is {-age} ms in the future; check the clocks")
-        return None
+        return Refusal(RejectCode.INVALID_INTENT, f"the signal is {-age} ms in the future; check the clocks")
 
     def _open(self, turn: Turn, intent: Intent) -> Refusal | None:
         try:

@@ -12,16 +12,17 @@ from titan.codes import OperatorCode, TradingState
 from titan.effects import CancelTimer, RaiseAlert, SetTimer
 from titan.journal.rows import Row
 from titan.model import Order
+from titan.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Append:
     """Write rows to the journal; their events go to the bus afterwards."""
 
     rows: tuple[Row, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SendOrder:
     """Send an order to its venue. `t_wall_ns` is when the signal left its phase, 0 when unknown."""
 

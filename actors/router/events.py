@@ -10,10 +10,11 @@ from typing import Literal
 
 from actors.router.state import Quote
 from titan.model import Intent
+from titan.values import value
 from titan.venues.base import VenueExecution, VenueOrder, VenuePosition, VenueWallet
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class IntentArrived:
     """The brain orders. Signature, age of the envelope and subject were verified by the bus."""
 

@@ -2,11 +2,14 @@
 
 Guarantees: the first check that does not say yes is the answer; what a check can't know (no quote, no equity) is a no.
 Reduce-only orders never come here. Source: reference/execution.md section 1.7 with its fixes.
+
+The order of the checks: trading state, readiness, policy hash, the brain's heartbeat, market data; whitelist, size,
+protection, slippage; open orders, daily loss, position notional, leverage. They stand in three stages and not each in a
+function of its own because this is the order's path: a call and its look-ups cost as much as the comparison they carry.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
@@ -14,13 +17,11 @@ from functools import lru_cache
 from actors.router.state import Pending, Quote, RouterConfig, RouterState
 from titan.clock import Now, market_limit_ms
 from titan.codes import RejectCode, TradingState
-from titan.instruments import Instrument
 from titan.model import Intent, OrderType, Side
-from titan.money import BPS, ZERO
+from titan.money import BPS
 from titan.positions import reduces
 from titan.symbols import whitelisted
-
-NOTHING_PENDING = Pending(0, ZERO, ZERO)
+from titan.values import value
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,30 +32,20 @@ class Refusal:
     detail: str
 
 
-@dataclass(slots=True)
+@value
 class Opening:
-    """An opening under examination. Each check fills in what later checks and the order need.
-
-    `limit_price` is None for a market order; protection is on the tick grid, and absent when the order only `reduces`.
+    """A sized opening. `price` is what it is judged at; `limit_price` is None for a market order; protection is on the
+    tick grid, and absent when the order only `reduces`.
     """
 
-    intent: Intent
-    state: RouterState
-    config: RouterConfig
-    now: Now
-    quote: Quote | None = None
-    instrument: Instrument | None = None
-    price: Decimal = ZERO
-    quantity: Decimal = ZERO
-    held: Decimal = ZERO
-    pending: Pending = NOTHING_PENDING
-    reduces: bool = False
-    limit_price: Decimal | None = None
-    stop_price: Decimal | None = None
-    target_price: Decimal | None = None
+    quantity: Decimal
+    price: Decimal
+    limit_price: Decimal | None
+    stop_price: Decimal | None
+    target_price: Decimal | None
+    held: Decimal
+    reduces: bool
 
-
-Check = Callable[[Opening], Refusal | None]
 
 # Parsing a symbol costs 2 us; a run trades a handful of them.
 _listed = lru_cache(maxsize=256)(whitelisted)
@@ -67,220 +58,174 @@ _STATE_CODES = {
 }
 
 
-def trading_state(c: Opening) -> Refusal | None:
-    """Only ACTIVE opens."""
-    code = _STATE_CODES.get(c.state.trading)
-    return None if code is None else Refusal(code, f"{c.state.trading.value}: {c.state.trading_reason}")
+def examine(intent: Intent, state: RouterState, config: RouterConfig, now: Now) -> Opening | Refusal:
+    """Runs every check in order; the sized opening, or the first refusal."""
+    quote = _admitted(intent, state, config, now)
+    if isinstance(quote, Refusal):
+        return quote
+    opening = _sized(intent, state, config, quote)
+    if isinstance(opening, Refusal):
+        return opening
+    return _within_limits(intent, state, config, quote, opening) or opening
 
 
-def readiness(c: Opening) -> Refusal | None:
-    """Recovered, journal writable, venue and bus there, books in agreement."""
-    if "journal" in c.state.impediments:
-        return Refusal(RejectCode.JOURNAL_FAILED, c.state.impediments["journal"])
-    if not c.state.ready:
+def _admitted(intent: Intent, state: RouterState, config: RouterConfig, now: Now) -> Quote | Refusal:
+    """Whether anything may open now: the router's state, the policy, the brain and the market. The quote when so."""
+    # Only ACTIVE opens.
+    if state.trading is not TradingState.ACTIVE:
+        return Refusal(_STATE_CODES[state.trading], f"{state.trading.value}: {state.trading_reason}")
+
+    # Recovered, journal writable, venue and bus there, books in agreement.
+    if not state.ready or state.impediments:
+        return _unready(state)
+
+    # An opener names the policy it was approved under, and it is ours.
+    if intent.policy_hash != config.policy_hash:
+        return _other_policy(intent.policy_hash, config.policy_hash)
+
+    # The brain was heard of within five seconds of wall time.
+    silence = now.wall_ms - state.brain_beat_ms
+    if silence > config.brain_silence_ms:
+        detail = f"no heartbeat of the brain for {silence} ms, {config.brain_silence_ms} allowed"
+        return Refusal(RejectCode.HEARTBEAT_STALE, detail)
+
+    # A quote of the symbol is fresh in market time.
+    quote = state.quotes.get(intent.symbol)
+    if quote is None:
+        return Refusal(RejectCode.MARKET_DATA_STALE, f"no quote of {intent.symbol} was ever seen")
+    age, limit = now.market_ms - quote.ts_ms, _limit_ms(config.policy.max_staleness_ms, config.speed)
+    if age > limit:
+        detail = f"the quote of {intent.symbol} is {age} ms old, {limit} ms allowed"
+        return Refusal(RejectCode.MARKET_DATA_STALE, detail)
+    if quote.bid <= 0 or quote.ask <= 0 or quote.mark <= 0:
+        return Refusal(RejectCode.MARKET_DATA_STALE, f"{intent.symbol} has no two-sided market now")
+    return quote
+
+
+def _unready(state: RouterState) -> Refusal:
+    if "journal" in state.impediments:
+        return Refusal(RejectCode.JOURNAL_FAILED, state.impediments["journal"])
+    if not state.ready:
         return Refusal(RejectCode.NOT_READY, "the router has not agreed with the venue yet")
-    if c.state.impediments:
-        return Refusal(RejectCode.REDUCING, c.state.reason)
-    return None
+    return Refusal(RejectCode.REDUCING, state.reason)
 
 
-def policy_hash(c: Opening) -> Refusal | None:
-    """An opener names the policy it was approved under, and it is ours."""
-    got, ours = c.intent.policy_hash, c.config.policy_hash
+def _other_policy(got: str, ours: str) -> Refusal:
     if not got:
         return Refusal(RejectCode.POLICY_HASH_MISSING, f"an opening intent must carry the policy hash; ours is {ours}")
-    if got != ours:
-        return Refusal(RejectCode.POLICY_HASH_MISMATCH, f"intent approved under {got}, router enforces {ours}")
-    return None
+    return Refusal(RejectCode.POLICY_HASH_MISMATCH, f"intent approved under {got}, router enforces {ours}")
 
 
-def brain_heartbeat(c: Opening) -> Refusal | None:
-    """The brain was heard of within five seconds of wall time."""
-    silence = c.now.wall_ms - c.state.brain_beat_ms
-    if silence > c.config.brain_silence_ms:
-        return Refusal(
-            RejectCode.HEARTBEAT_STALE,
-            f"no heartbeat of the brain for {silence} ms, {c.config.brain_silence_ms} allowed",
-        )
-    return None
+def _sized(intent: Intent, state: RouterState, config: RouterConfig, quote: Quote) -> Opening | Refusal:
+    """What the intent becomes on the venue's grid, with its protection, at a price that has not run away."""
+    # The policy lists the symbol.
+    symbol, side = intent.symbol, intent.side
+    if not _listed(symbol, config.policy.symbol_whitelist):
+        listed = ", ".join(config.policy.symbol_whitelist) or "nothing"
+        return Refusal(RejectCode.SYMBOL_NOT_WHITELISTED, f"{symbol} is not in the whitelist ({listed})")
 
-
-def market_data(c: Opening) -> Refusal | None:
-    """A quote of the symbol is fresh in market time."""
-    quote = c.state.quotes.get(c.intent.symbol)
-    if quote is None:
-        return Refusal(RejectCode.MARKET_DATA_STALE, f"no quote of {c.intent.symbol} was ever seen")
-    limit = _limit_ms(c.config.policy.max_staleness_ms, c.config.speed)
-    age = c.now.market_ms - quote.ts_ms
-    if age > limit:
-        return Refusal(
-            RejectCode.MARKET_DATA_STALE, f"the quote of {c.intent.symbol} is {age} ms old, {limit} ms allowed"
-        )
-    if quote.bid <= 0 or quote.ask <= 0 or quote.mark <= 0:
-        return Refusal(RejectCode.MARKET_DATA_STALE, f"{c.intent.symbol} has no two-sided market now")
-    c.quote = quote
-    return None
-
-
-def whitelist(c: Opening) -> Refusal | None:
-    """The policy lists the symbol."""
-    if _listed(c.intent.symbol, c.config.policy.symbol_whitelist):
-        return None
-    listed = ", ".join(c.config.policy.symbol_whitelist) or "nothing"
-    return Refusal(RejectCode.SYMBOL_NOT_WHITELISTED, f"{c.intent.symbol} is not in the whitelist ({listed})")
-
-
-def size(c: Opening) -> Refusal | None:
-    """USD become base units on the lot grid, not below the venue's minimum."""
-    intent = c.intent
-    instrument = c.config.instruments.find(intent.venue, intent.symbol)
+    # USD become base units on the lot grid, not below the venue's minimum.
+    instrument = config.instruments.find(intent.venue, symbol)
     if instrument is None:
-        return Refusal(RejectCode.UNKNOWN_INSTRUMENT, f"{intent.venue} lists no {intent.symbol}")
-    if intent.size_usd <= 0:
-        return Refusal(RejectCode.INVALID_SIZE, f"size_usd is {intent.size_usd}, it must be above zero")
-    assert c.quote is not None
-    c.instrument = instrument
-    c.price = c.quote.executable(intent.side)
+        return Refusal(RejectCode.UNKNOWN_INSTRUMENT, f"{intent.venue} lists no {symbol}")
+    size = intent.size_usd
+    if size <= 0:
+        return Refusal(RejectCode.INVALID_SIZE, f"size_usd is {size}, it must be above zero")
+    executable = price = quote.ask if side is Side.BUY else quote.bid
+    limit_price = None
     if intent.order_type is not OrderType.MARKET:
         if intent.limit_price is None:
             return Refusal(RejectCode.INVALID_INTENT, f"a {intent.order_type.value} order needs a limit price")
-        c.price = c.limit_price = instrument.round_price(intent.limit_price)
-    c.quantity = instrument.floor_qty(intent.size_usd / (intent.reference_price or c.price))
-    if c.quantity < instrument.min_qty or c.quantity <= 0:
-        return Refusal(
-            RejectCode.BELOW_MINIMUM,
-            f"{intent.size_usd} USD are {c.quantity} {instrument.base}, the minimum is {instrument.min_qty}",
-        )
-    if c.quantity * c.price < instrument.min_notional:
-        return Refusal(
-            RejectCode.BELOW_MINIMUM,
-            f"{c.quantity} at {c.price} is below the minimum notional {instrument.min_notional}",
-        )
-    c.held = c.state.held(intent.symbol)
-    c.reduces = reduces(c.held, intent.side, c.quantity)
-    return None
+        price = limit_price = instrument.round_price(intent.limit_price)
+    reference = intent.reference_price
+    quantity = instrument.floor_qty(size / (reference or price))
+    if quantity < instrument.min_qty or quantity <= 0:
+        detail = f"{size} USD are {quantity} {instrument.base}, the minimum is {instrument.min_qty}"
+        return Refusal(RejectCode.BELOW_MINIMUM, detail)
+    if quantity * price < instrument.min_notional:
+        detail = f"{quantity} at {price} is below the minimum notional {instrument.min_notional}"
+        return Refusal(RejectCode.BELOW_MINIMUM, detail)
 
+    # A stop is there and on the losing side, a target on the winning side.
+    held = state.held(symbol)
+    lowers = reduces(held, side, quantity)
+    stop_price = target_price = None
+    if not lowers:
+        refusal = _unprotected(intent, price)
+        if refusal is not None:
+            return refusal
+        assert intent.stop_price is not None
+        stop_price = instrument.round_price(intent.stop_price)
+        if intent.target_price is not None:
+            target_price = instrument.round_price(intent.target_price)
 
-def protection(c: Opening) -> Refusal | None:
-    """A stop is there and on the losing side, a target on the winning side."""
-    intent, price = c.intent, c.price
-    if c.reduces:
-        return None
-    assert c.instrument is not None
-    if intent.stop_price is None:
-        return Refusal(RejectCode.STOP_MISSING, "every entry carries its protective stop")
-    losing = intent.stop_price < price if intent.side is Side.BUY else intent.stop_price > price
-    if not losing:
-        return Refusal(
-            RejectCode.STOP_WRONG_SIDE, f"stop {intent.stop_price} does not protect a {intent.side.value} at {price}"
-        )
-    if intent.target_price is not None:
-        winning = intent.target_price > price if intent.side is Side.BUY else intent.target_price < price
-        if not winning:
-            return Refusal(
-                RejectCode.STOP_WRONG_SIDE,
-                f"target {intent.target_price} is no gain for a {intent.side.value} at {price}",
-            )
-        c.target_price = c.instrument.round_price(intent.target_price)
-    c.stop_price = c.instrument.round_price(intent.stop_price)
-    return None
-
-
-def slippage(c: Opening) -> Refusal | None:
-    """The market has not run away from the price the decision was made at."""
-    reference = c.intent.reference_price
+    # The market has not run away from the price the decision was made at.
     if reference is None:
         return Refusal(RejectCode.SLIPPAGE, "no reference price: slippage can't be judged")
-    assert c.quote is not None
-    allowed = c.config.policy.max_slippage_bps
-    if 0 < c.intent.max_slippage_bps < allowed:
-        allowed = c.intent.max_slippage_bps
-    worse = (c.quote.executable(c.intent.side) - reference) * c.intent.side.sign
+    allowed = config.policy.max_slippage_bps
+    if 0 < intent.max_slippage_bps < allowed:
+        allowed = intent.max_slippage_bps
+    worse = executable - reference if side is Side.BUY else reference - executable
     if worse * BPS > allowed * reference:
         bps = worse / reference * BPS
         return Refusal(RejectCode.SLIPPAGE, f"the market moved {bps:.1f} bps against {reference}, {allowed} allowed")
+    return Opening(quantity, price, limit_price, stop_price, target_price, held, lowers)
+
+
+def _unprotected(intent: Intent, price: Decimal) -> Refusal | None:
+    stop, target, buying = intent.stop_price, intent.target_price, intent.side is Side.BUY
+    if stop is None:
+        return Refusal(RejectCode.STOP_MISSING, "every entry carries its protective stop")
+    if not (stop < price if buying else stop > price):
+        detail = f"stop {stop} does not protect a {intent.side.value} at {price}"
+        return Refusal(RejectCode.STOP_WRONG_SIDE, detail)
+    if target is not None and not (target > price if buying else target < price):
+        detail = f"target {target} is no gain for a {intent.side.value} at {price}"
+        return Refusal(RejectCode.STOP_WRONG_SIDE, detail)
     return None
 
 
-def open_orders(c: Opening) -> Refusal | None:
-    """Not more entries of a symbol on their way than the policy allows; from here on `pending` counts this one too."""
-    limit = c.config.policy.max_open_orders_per_symbol
-    count, buys, sells = c.state.pending(c.intent.symbol)
+def _within_limits(
+    intent: Intent, state: RouterState, config: RouterConfig, quote: Quote, opening: Opening
+) -> Refusal | None:
+    """What the account would carry afterwards, everything pending counted, against the policy's limits."""
+    policy, symbol, side, held = config.policy, intent.symbol, intent.side, opening.held
+
+    # Not more entries of a symbol on their way than the policy allows; from here on this one is counted too.
+    count, buys, sells = state.pending(symbol)
+    limit = policy.max_open_orders_per_symbol
     if count >= limit:
-        return Refusal(RejectCode.OPEN_ORDERS, f"{count} entries of {c.intent.symbol} are open, {limit} allowed")
-    if c.intent.side is Side.BUY:
-        c.pending = Pending(count, buys + c.quantity, sells)
+        return Refusal(RejectCode.OPEN_ORDERS, f"{count} entries of {symbol} are open, {limit} allowed")
+    if side is Side.BUY:
+        buys += opening.quantity
     else:
-        c.pending = Pending(count, buys, sells + c.quantity)
-    return None
+        sells += opening.quantity
 
-
-def daily_loss(c: Opening) -> Refusal | None:
-    """Realised and unrealised profit of the market day, fees and funding included, is above the limit."""
-    if c.state.equity() is None:
+    # Realised and unrealised profit of the market day, fees and funding included, is above the limit.
+    equity = state.equity()
+    if equity is None:
         return Refusal(RejectCode.DAILY_LOSS, "equity is unknown")
-    pnl = c.state.daily_pnl()
-    if pnl <= c.config.policy.max_daily_loss:
-        return Refusal(
-            RejectCode.DAILY_LOSS, f"today's result is {pnl:.2f}, the limit {c.config.policy.max_daily_loss}"
-        )
+    pnl = state.daily_pnl(equity)
+    if pnl <= policy.max_daily_loss:
+        detail = f"today's result is {pnl:.2f}, the limit {policy.max_daily_loss}"
+        return Refusal(RejectCode.DAILY_LOSS, detail)
+
+    # The position after this and every pending entry stays within the cap, netted and measured at mark.
+    mark = price = quote.mark
+    if opening.limit_price is not None and opening.limit_price > price:
+        price = opening.limit_price
+    notional = (held + buys if side is Side.BUY else sells - held) * price
+    if notional > policy.max_position_notional:
+        detail = f"{symbol} would reach {notional:.2f} USD, {policy.max_position_notional} allowed"
+        return Refusal(RejectCode.POSITION_NOTIONAL, detail)
+
+    # All exposure after this order over equity stays within the policy's leverage.
+    most = policy.max_account_leverage
+    if intent.leverage > most:
+        return Refusal(RejectCode.LEVERAGE, f"the intent asks for {intent.leverage}x, {most}x allowed")
+    if equity <= 0:
+        return Refusal(RejectCode.LEVERAGE, f"equity is {equity}")
+    total = state.exposure(besides=symbol) + Pending(count, buys, sells).worst(held) * mark
+    if total > most * equity:
+        return Refusal(RejectCode.LEVERAGE, f"exposure {total:.2f} over equity {equity:.2f} exceeds {most}x")
     return None
-
-
-def position_notional(c: Opening) -> Refusal | None:
-    """The position after this and every pending entry stays within the cap, netted and measured at mark."""
-    assert c.quote is not None
-    limit = c.config.policy.max_position_notional
-    after = c.held + c.pending.buys if c.intent.side is Side.BUY else c.pending.sells - c.held
-    price = c.quote.mark
-    if c.limit_price is not None and c.limit_price > price:
-        price = c.limit_price
-    notional = after * price
-    if notional > limit:
-        return Refusal(
-            RejectCode.POSITION_NOTIONAL, f"{c.intent.symbol} would reach {notional:.2f} USD, {limit} allowed"
-        )
-    return None
-
-
-def leverage(c: Opening) -> Refusal | None:
-    """All exposure after this order over equity stays within the policy's leverage."""
-    assert c.quote is not None
-    limit = c.config.policy.max_account_leverage
-    if c.intent.leverage > limit:
-        return Refusal(RejectCode.LEVERAGE, f"the intent asks for {c.intent.leverage}x, {limit}x allowed")
-    equity = c.state.equity()
-    if equity is None or equity <= 0:
-        return Refusal(RejectCode.LEVERAGE, f"equity is {'unknown' if equity is None else equity}")
-    own = c.pending.worst(c.held) * c.quote.mark
-    total = c.state.exposure(besides=c.intent.symbol) + own
-    if total > limit * equity:
-        return Refusal(RejectCode.LEVERAGE, f"exposure {total:.2f} over equity {equity:.2f} exceeds {limit}x")
-    return None
-
-
-CHECKS: tuple[Check, ...] = (
-    trading_state,
-    readiness,
-    policy_hash,
-    brain_heartbeat,
-    market_data,
-    whitelist,
-    size,
-    protection,
-    slippage,
-    open_orders,
-    daily_loss,
-    position_notional,
-    leverage,
-)
-
-
-def examine(intent: Intent, state: RouterState, config: RouterConfig, now: Now) -> Opening | Refusal:
-    """Runs every check in order; the sized opening, or the first refusal."""
-    opening = Opening(intent, state, config, now)
-    for check in CHECKS:
-        refusal = check(opening)
-        if refusal is not None:
-            return refusal
-    return opening

@@ -65,6 +65,9 @@ class Pending(NamedTuple):
         return max(abs(held), held + self.buys, self.sells - held)
 
 
+NOTHING_PENDING = Pending(0, ZERO, ZERO)
+
+
 @dataclass(slots=True)
 class LookUpState:
     """A search for an order whose send is in doubt. Times are wall ms."""
@@ -152,6 +155,8 @@ class RouterState:
 
     def pending(self, symbol: str) -> Pending:
         """What risk-raising orders of a symbol may still add."""
+        if not self.live:
+            return NOTHING_PENDING
         entries, buys, sells = 0, ZERO, ZERO
         for cid in self.live:
             order = self.orders[cid]
@@ -187,7 +192,7 @@ class RouterState:
         total = ZERO
         for symbol, held in self.positions.items():
             price = self.price(symbol)
-            if price is not None and held.quantity != 0:
+            if price is not None and held.quantity:
                 total += (price - held.average_price) * held.quantity
         return total
 
@@ -195,18 +200,24 @@ class RouterState:
         """Cash plus unrealised profit; None until the venue has told the wallet."""
         return None if self.money.cash is None else self.money.cash + self.unrealized()
 
-    def daily_pnl(self) -> Decimal:
-        """Change of equity since the market day began: realised, unrealised, fees and funding."""
-        equity = self.equity()
+    def daily_pnl(self, equity: Decimal | None = None) -> Decimal:
+        """Change of equity since the market day began: realised, unrealised, fees and funding.
+
+        A caller that has the equity already gives it.
+        """
+        if equity is None:
+            equity = self.equity()
         return ZERO if equity is None or not self.money.day else equity - self.money.start_of_day
 
     def exposure(self, besides: str = "") -> Decimal:
         """Absolute value of all positions and of what pending entries may add, without symbol `besides`."""
-        symbols = {symbol for symbol, position in self.positions.items() if position.quantity != 0}
-        symbols.update([self.orders[cid].symbol for cid in self.live])
+        symbols = {symbol for symbol, position in self.positions.items() if position.quantity}
+        if self.live:
+            symbols.update([self.orders[cid].symbol for cid in self.live])
+        symbols.discard(besides)
         total = ZERO
         for symbol in symbols:
-            price = None if symbol == besides else self.price(symbol)
+            price = self.price(symbol)
             if price is not None:
                 total += self.worst(symbol) * price
         return total

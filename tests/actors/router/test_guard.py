@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from actors.router.events import BrainBeat, Command, ExecutionsSeen, LinkChanged
-from actors.router.guard import CHECKS, Opening, Refusal, examine
+from actors.router.guard import Opening, Refusal, examine
 from tests.actors.router.support import (
     BTC,
     ETH,
@@ -314,16 +314,25 @@ def test_an_unknown_wallet_is_a_no(ready: Bottle) -> None:
     assert code(ready, intent()) is RejectCode.DAILY_LOSS
 
 
-def test_the_first_check_that_fails_is_the_answer() -> None:
-    bottle = Bottle(config=config(policy=policy(symbolWhitelist=[], maxOpenOrdersPerSymbol=0, maxDailyLoss=0))).begin()
+def test_the_first_check_that_fails_is_the_answer_in_the_order_of_the_reference() -> None:
+    """Everything is wrong at once; mending what was named makes the next check speak."""
+    limits = {"symbolWhitelist": [], "maxOpenOrdersPerSymbol": 0, "maxDailyLoss": 0, "maxPositionNotional": 1}
+    bottle = Bottle(config=config(policy=policy(**limits))).begin()
     bottle.tell(Command("halt", "test", "op", "c1"))
     bottle.tell(LinkChanged("bus", False))
     bottle.clock.advance(6_000)
     broken = intent(policy_hash="", size_usd="0", stop=None, reference=None, leverage=d(99))
-    met = []
-    for _ in CHECKS:
-        found = verdict(bottle, broken)
-        assert isinstance(found, Refusal)
+    met: list[RejectCode] = []
+
+    def allow(**changed: Any) -> None:
+        nonlocal broken
+        limits.update(changed)
+        held = replace(bottle.config, policy=policy(**limits))
+        held = replace(held, policy_hash=held.policy.hash)
+        bottle.config, broken = held, replace(broken, policy_hash=held.policy_hash)
+
+    while isinstance(found := verdict(bottle, broken), Refusal):
+        assert found.code not in met, f"{found} again"
         met.append(found.code)
         match found.code:
             case RejectCode.HALTED:
@@ -339,8 +348,24 @@ def test_the_first_check_that_fails_is_the_answer() -> None:
                 bottle.tell(BrainBeat())
             case RejectCode.MARKET_DATA_STALE:
                 bottle.quote("50000")
+            case RejectCode.SYMBOL_NOT_WHITELISTED:
+                allow(symbolWhitelist=[BTC])
+            case RejectCode.INVALID_SIZE:
+                broken = replace(broken, size_usd=d(1000))
+            case RejectCode.STOP_MISSING:
+                broken = replace(broken, stop_price=d(49_000))
+            case RejectCode.SLIPPAGE:
+                broken = replace(broken, reference_price=d(50_000))
+            case RejectCode.OPEN_ORDERS:
+                allow(maxOpenOrdersPerSymbol=1)
+            case RejectCode.DAILY_LOSS:
+                allow(maxDailyLoss=-1000)
+            case RejectCode.POSITION_NOTIONAL:
+                allow(maxPositionNotional=5_000)
+            case RejectCode.LEVERAGE:
+                broken = replace(broken, leverage=d(1))
             case _:
-                break
+                raise AssertionError(found)
     assert met == [
         RejectCode.HALTED,
         RejectCode.REDUCING,
@@ -348,24 +373,13 @@ def test_the_first_check_that_fails_is_the_answer() -> None:
         RejectCode.HEARTBEAT_STALE,
         RejectCode.MARKET_DATA_STALE,
         RejectCode.SYMBOL_NOT_WHITELISTED,
-    ]
-
-
-def test_the_checks_stand_in_the_order_of_the_reference() -> None:
-    assert [check.__name__ for check in CHECKS] == [
-        "trading_state",
-        "readiness",
-        "policy_hash",
-        "brain_heartbeat",
-        "market_data",
-        "whitelist",
-        "size",
-        "protection",
-        "slippage",
-        "open_orders",
-        "daily_loss",
-        "position_notional",
-        "leverage",
+        RejectCode.INVALID_SIZE,
+        RejectCode.STOP_MISSING,
+        RejectCode.SLIPPAGE,
+        RejectCode.OPEN_ORDERS,
+        RejectCode.DAILY_LOSS,
+        RejectCode.POSITION_NOTIONAL,
+        RejectCode.LEVERAGE,
     ]
 
 
