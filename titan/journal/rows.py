@@ -12,6 +12,8 @@ import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from titan.values import value
+
 GENESIS = bytes(32)
 SNAPSHOT = "snapshot"
 # Raised when hash or payloads change in a way that an older reader would misread.
@@ -20,7 +22,7 @@ SEAL_BYTES = 32
 _NUMBERS = struct.Struct(">QQq")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Row:
     """What a core wants written. `payload` is canonical JSON; `ts_ms` is wall time."""
 
@@ -30,7 +32,7 @@ class Row:
     ts_ms: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StoredRow:
     """A row as it stands in the file."""
 
