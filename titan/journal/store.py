@@ -3,7 +3,8 @@
 Guarantees: a row that `append` returned from survives the death of the process; the sequence has no gap; a flipped bit
 is found by `verify`, which also runs at every open; rows lost from the tail (power loss, a restored copy) are cut and
 reported, because the last sequence is kept in a second place; one process at a time holds the file. Never: an fsync on
-the caller's thread (`sync` and `fold` are for a thread of their own), a row rewritten or removed but for a torn tail.
+the caller's thread (`sync`, `fold` and `compact` are for a thread of their own), a row rewritten or removed but for a
+torn tail and for those that `compact` puts a snapshot in the place of.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pathlib import Path
 from titan.errors import TitanError
 from titan.journal.errors import JournalBusy, JournalCorrupt, JournalFailed
 from titan.journal.reader import TAIL_BYTES, format_error, stored_rows, tail_mark, tail_seq
-from titan.journal.rows import FORMAT, GENESIS, Row, StoredRow, Verdict, check_rows, fault, row_hash
+from titan.journal.rows import FORMAT, GENESIS, SNAPSHOT, Row, StoredRow, Verdict, check_rows, fault, row_hash, sealed
 
 MAX_FOLLOW = 5_000
 # About 16 MB of log: an append writes two pages.
@@ -146,6 +147,37 @@ class Journal:
     def head(self) -> bytes:
         """The hash of the last row."""
         return self._hash
+
+    def last_before(self, ts_ms: int) -> int:
+        """The last row before the first one that was written at `ts_ms` of wall time or later; 0 without one."""
+        found = self._database.execute(
+            "SELECT seq FROM journal WHERE ts_ms >= ? ORDER BY seq LIMIT 1", (ts_ms,)
+        ).fetchone()
+        return self.last_seq if found is None else int(found[0]) - 1
+
+    def compact(self, base_seq: int, content: bytes) -> int:
+        """Puts a snapshot with `content` in the place of the rows up to `base_seq`; returns how many rows are gone.
+
+        One transaction: a process killed in it leaves all rows. The rows after it keep their hashes, and their chain
+        goes on from the snapshot. Raises JournalFailed (nothing changed), ValueError for a row that is not there.
+        """
+        base = next(self.rows(base_seq - 1, 1), None)
+        if base is None or base.seq != base_seq or base.kind == SNAPSHOT:
+            raise ValueError(f"row {base_seq} can't be a snapshot's: it is not in the journal or is one already")
+        payload = sealed(base.term, base.seq, base.hash, base.ts_ms, content)
+        execute = self._database.execute
+        try:
+            execute("BEGIN IMMEDIATE")
+            gone = execute("DELETE FROM journal WHERE seq <= ?", (base_seq,)).rowcount
+            execute(_INSERT, (base.seq, base.term, SNAPSHOT, payload, base.hash, base.ts_ms))
+            execute("COMMIT")
+        except sqlite3.Error as error:
+            with suppress(sqlite3.Error):
+                if self._database.in_transaction:
+                    execute("ROLLBACK")
+            raise JournalFailed(f"the journal {self.path} can't be compacted: {error}") from error
+        self.fold()
+        return gone - 1
 
     @property
     def published_seq(self) -> int:

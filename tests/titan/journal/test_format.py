@@ -274,7 +274,7 @@ def test_any_value_under_any_key_is_read_or_refused_but_never_a_crash(data: st.D
     for key in data.draw(st.lists(st.sampled_from(sorted(row)), min_size=1, max_size=3)):
         row[key] = data.draw(_JSON)
     again = stored(kind, json.dumps(row).encode())
-    refused = ""
+    content, refused = None, ""
     try:
         content = parse(again)
     except ValueError as error:
