@@ -30,11 +30,13 @@ ALIVE = frozenset({Status.STARTING, Status.READY, Status.STOPPING, Status.KILLIN
 
 @dataclass(frozen=True, slots=True)
 class ChildHistory:
-    """What a supervisor that comes back must still know of a child. `down_since_ms` is -1 while it is not being restarted."""
+    """What a supervisor that comes back must still know of a child. `down_since_ms` is -1 while it is not being restarted,
+    `not_before_ms` is 0 unless its restart waits."""
 
     incarnation: int = 0
     restarts: int = 0
     graceful_restarts: int = 0
+    recycles: int = 0
     attempts: int = 0
     held: bool = False
     quarantined: bool = False
@@ -43,6 +45,7 @@ class ChildHistory:
     down_since_ms: int = -1
     down_kind: RestartKind = RestartKind.CRASH
     down_reason: str = ""
+    not_before_ms: int = 0
 
     def of_a_new_run(self) -> ChildHistory:
         """What the next run must know: its restarts are counted from zero; who was put aside stays aside."""
@@ -73,6 +76,7 @@ class ChildView:
     pid: int
     restarts: int
     graceful_restarts: int
+    recycles: int
     intensity_left: int
     last_exit: str
     last_recovery_ms: int
@@ -99,6 +103,7 @@ class Child:
     attempts: int = 0
     restarts: int = 0
     graceful_restarts: int = 0
+    recycles: int = 0
     last_exit: str = ""
     last_recovery_ms: int = -1
     down_since_ms: int = -1
@@ -180,6 +185,7 @@ class Child:
             self.pid if self.alive else 0,
             self.restarts,
             self.graceful_restarts,
+            self.recycles,
             intensity_left,
             self.last_exit,
             self.last_recovery_ms,
@@ -192,6 +198,7 @@ class Child:
             self.incarnation,
             self.restarts,
             self.graceful_restarts,
+            self.recycles,
             self.attempts,
             self.held,
             self.status is Status.QUARANTINED,
@@ -200,6 +207,7 @@ class Child:
             self.down_since_ms,
             self.down_kind,
             self.down_reason,
+            self.not_before_ms if self.status is Status.BACKOFF else 0,
         )
 
     def remember(self, past: ChildHistory) -> None:
@@ -207,9 +215,12 @@ class Child:
         self.incarnation = past.incarnation
         self.restarts = past.restarts
         self.graceful_restarts = past.graceful_restarts
+        self.recycles = past.recycles
         self.attempts = past.attempts
         self.held = past.held
-        self.status = Status.QUARANTINED if past.quarantined else Status.STOPPED
+        self.not_before_ms = past.not_before_ms
+        waits = Status.BACKOFF if past.not_before_ms else Status.STOPPED
+        self.status = Status.QUARANTINED if past.quarantined else waits
         self.last_exit = past.last_exit
         self.last_recovery_ms = past.last_recovery_ms
         self.down_since_ms = past.down_since_ms

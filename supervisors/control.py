@@ -1,4 +1,4 @@
-"""How the guardian and the command talk to the root on one node: JSON lines on a Unix socket, mode 0600.
+"""How guardian, root and command talk to each other on one node: JSON lines on a Unix socket, mode 0600.
 
 Guarantees: one request, one answer, one connection; works without NATS and without Ray. Never: trading.
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 from titan.errors import NotRunning, TimedOut
 
 ROOT_SOCKET = "root.sock"
+GUARDIAN_SOCKET = "guardian.sock"
 _LIMIT = 4 * 1024 * 1024
 
 Fields = dict[str, str | float]
@@ -57,7 +58,15 @@ class ControlServer:
 
 async def ask(run_dir: Path, verb: str, within_s: float, **fields: str | float) -> Answer:
     """Asks the root of a home. Raises NotRunning when none listens, TimedOut when it does not answer."""
-    path = run_dir / ROOT_SOCKET
+    return await _ask(run_dir / ROOT_SOCKET, "the root supervisor", verb, within_s, fields)
+
+
+async def ask_guardian(run_dir: Path, verb: str, within_s: float) -> Answer:
+    """Asks the guardian of a home. Raises NotRunning when none listens, TimedOut when it does not answer."""
+    return await _ask(run_dir / GUARDIAN_SOCKET, "the guardian", verb, within_s, {})
+
+
+async def _ask(path: Path, who: str, verb: str, within_s: float, fields: Fields) -> Answer:
     try:
         async with asyncio.timeout(within_s):
             reader, writer = await asyncio.open_unix_connection(str(path), limit=_LIMIT)
@@ -67,10 +76,10 @@ async def ask(run_dir: Path, verb: str, within_s: float, **fields: str | float) 
             finally:
                 writer.close()
     except (FileNotFoundError, ConnectionError) as error:
-        raise NotRunning(f"the root supervisor does not listen at {path}: {error}") from error
+        raise NotRunning(f"{who} does not listen at {path}: {error}") from error
     except TimeoutError:
-        raise TimedOut(f"the root supervisor did not answer {verb!r} within {within_s:g} s") from None
+        raise TimedOut(f"{who} did not answer {verb!r} within {within_s:g} s") from None
     if not raw:
-        raise NotRunning("the root supervisor died before it answered")
+        raise NotRunning(f"{who} died before it answered")
     answer: Answer = json.loads(raw)
     return answer

@@ -14,19 +14,21 @@ from titan.effects import RaiseAlert
 
 
 class Verb(StrEnum):
-    """What a person, or the supervisor above, may ask for."""
+    """What a person, or the supervisor above, may ask for. RECYCLE is a restart for want of memory, of a Ready child only."""
 
     START = "start"
     STOP = "stop"
     RESTART = "restart"
+    RECYCLE = "recycle"
 
 
 class RestartKind(StrEnum):
-    """Why a child lives again: by its own crash, because somebody asked, or because a sibling fell."""
+    """Why a child lives again: by its own crash, because somebody asked, because a sibling fell, or to give memory back."""
 
     CRASH = "crash"
     GRACEFUL = "graceful"
     SIBLING = "sibling"
+    MEMORY = "memory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +60,12 @@ class Exited:
 
 @dataclass(frozen=True, slots=True)
 class Silent:
-    """A Ready child has shown no progress for longer than it may; it may still live."""
+    """A Ready child has shown no progress for longer than it may; it may still live. `note` is what it said itself."""
 
     child: str
     incarnation: int
     silent_ms: int
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import psutil
 
+from supervisors.control import GUARDIAN_SOCKET, Answer, ControlServer, Fields
 from supervisors.cores import CorePlan, keep_off, plan_cores
 from supervisors.events import Command, Effect, Event, Exited, StartChild, SupervisorReady, Tick, Verb
 from supervisors.launch import LaunchPlan
@@ -29,6 +30,7 @@ from supervisors.ray_node import RayNode, family_of
 from supervisors.ray_stack import RayStack
 from supervisors.runner import Life, Runner
 from supervisors.server_life import SERVERS, ServerLauncher
+from supervisors.server_watch import ServerWatch
 from supervisors.spec import ChildSpec, Escalation, Intensity, SupervisorSpec
 from supervisors.state import GuardianState, Lock, Stage, StateFile, read_state, stop
 from supervisors.tree import TITAN_GROUPS, load_groups, needed_of
@@ -78,6 +80,8 @@ class Guardian:
         self._failure: tuple[str, str] | None = None
         self._asked = asyncio.Event()
         self._keep_servers = False
+        self._watch = ServerWatch(lambda: self.runner, log)
+        self._control = ControlServer(plan.home / "run" / GUARDIAN_SOCKET, self._answer)
         self.runner = Runner(TreeMachine(guardian_tree(paper=plan.profile == "paper")), self, self)
 
     # What the runner asks of it.
@@ -108,6 +112,7 @@ class Guardian:
 
     def heard(self, event: Event, effects: list[Effect]) -> None:
         """Follows the tree: when it is up, what failed, what comes back."""
+        self._watch.heard(event, effects)
         if isinstance(event, Tick) and not effects:
             return
         self._log.info("event", seen=repr(event), decided=[repr(effect) for effect in effects])
@@ -138,10 +143,14 @@ class Guardian:
         """Starts everything, stays until it is asked to stop, stops everything; the exit code."""
         self._state.say(Stage.STARTING, "looking for leftovers of an earlier run")
         await asyncio.to_thread(kill_all, family_of(self._plan.home), LEFTOVER_WITHIN_S)
+        await self._control.start()
         self.runner.post(Command(Verb.START))
+        watch = asyncio.get_running_loop().create_task(self._watch.run(), name="server-watch")
         reaper = asyncio.get_running_loop().create_task(self._reap(), name="reaper")
         broken = asyncio.get_running_loop().create_task(self.runner.failed(), name="supervision")
-        broken.add_done_callback(lambda task: None if task.cancelled() else self.ask_to_stop())
+        for essential in (broken, watch):
+            # A guardian that no longer supervises must not look as if it did.
+            essential.add_done_callback(lambda task: None if task.cancelled() else self.ask_to_stop())
         await self._settled.wait()
         if self._failure is not None and not self._asked.is_set():
             return await self._fail(*self._failure)
@@ -149,10 +158,17 @@ class Guardian:
         if self._keep_servers and self._was_up:
             await self._down_to_servers()
         await self._stop()
+        self._control.close()
+        watch.cancel()
         reaper.cancel()
         broken.cancel()
         self._state.say(Stage.STOPPED, "stopped")
         return ExitCode.OK
+
+    async def _answer(self, verb: str, _: Fields) -> Answer:
+        if verb != "servers":
+            raise ValueError(f"unknown verb {verb!r}: servers")
+        return {"servers": self._watch.rows()}
 
     async def _fail(self, child: str, reason: str) -> ExitCode:
         stack_error = self._stack.error if self._stack is not None else None
@@ -224,6 +240,8 @@ class Guardian:
             api_tokens=plan.api_tokens,
             started_ms=time.time_ns() // 1_000_000,
             log_level=plan.log_level,
+            memory_warn_mb=plan.memory_warn_mb,
+            memory_recycle_mb=plan.memory_recycle_mb,
         )
 
 

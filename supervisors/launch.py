@@ -48,6 +48,8 @@ class LaunchPlan(BaseModel):
     router_cpu: str = "auto"
     ports: dict[str, int]
     log_level: str = "INFO"
+    memory_warn_mb: int = Field(default=400, gt=0)
+    memory_recycle_mb: int = Field(default=500, ge=0)
     auto_arm: bool = True
     execution_mode: Literal["active", "standby"] = "active"
     hmac_key: HmacKey

@@ -20,6 +20,7 @@ class _Watched:
     limit_ms: int
     seen_ms: int
     progress: int = -1
+    note: str = ""
 
 
 class Liveness:
@@ -37,10 +38,18 @@ class Liveness:
         """Expects nothing of this child any more."""
         self._watched.pop(child, None)
 
-    def beat(self, child: str, incarnation: int, progress: int, now_ms: int) -> bool:
-        """Takes a heartbeat; whether it proved progress."""
+    def watches(self, child: str, incarnation: int) -> bool:
+        """Whether progress of this very incarnation is expected."""
         watched = self._watched.get(child)
-        if watched is None or watched.incarnation != incarnation or progress <= watched.progress:
+        return watched is not None and watched.incarnation == incarnation
+
+    def beat(self, child: str, incarnation: int, progress: int, now_ms: int, note: str = "") -> bool:
+        """Takes a heartbeat; whether it proved progress. `note` is the child's own word on what holds it up."""
+        watched = self._watched.get(child)
+        if watched is None or watched.incarnation != incarnation:
+            return False
+        watched.note = note
+        if progress <= watched.progress:
             return False
         watched.progress = progress
         watched.seen_ms = now_ms
@@ -54,7 +63,7 @@ class Liveness:
                 watched.seen_ms = min(now_ms, watched.seen_ms + missed_ms)
         self._looked_ms = now_ms
         late = [
-            Silent(child, watched.incarnation, now_ms - watched.seen_ms)
+            Silent(child, watched.incarnation, now_ms - watched.seen_ms, watched.note)
             for child, watched in self._watched.items()
             if now_ms - watched.seen_ms > watched.limit_ms
         ]

@@ -119,8 +119,9 @@ class Machine:
         for child in self._children:
             if child.spec.name in past.children:
                 child.remember(past.children[child.spec.name])
-                if child.down_since_ms > now_ms:
-                    child.down_since_ms = now_ms
+                if child.down_since_ms > now_ms or child.not_before_ms > now_ms + self.spec.backoff.cap_ms:
+                    # Instants of another boot's clock.
+                    child.down_since_ms, child.not_before_ms = min(child.down_since_ms, now_ms), 0
         self._window.remember(past.window, now_ms)
         self._escalated = past.escalated
 
@@ -175,7 +176,8 @@ class Machine:
     def _silent(self, event: Silent, now_ms: int) -> None:
         child = self._child(event.child)
         if child.incarnation == event.incarnation and child.status is Status.READY:
-            self._condemn(child, f"silent for {event.silent_ms / 1000:.1f} s", now_ms)
+            why = f": {event.note}" if event.note else ""
+            self._condemn(child, f"silent for {event.silent_ms / 1000:.1f} s{why}", now_ms)
 
     def _condemn(self, child: Child, verdict: str, now_ms: int) -> None:
         """Kills a child and has its end counted as a crash with the verdict as its reason."""
@@ -284,6 +286,9 @@ class Machine:
             child.leaving = child.alive
             if not child.alive:
                 child.status, child.down_since_ms = Status.STOPPED, -1
+        elif command.verb is Verb.RECYCLE:
+            if child.status is Status.READY and not child.leaving:
+                self._restart_gracefully(child, command.reason, now_ms, RestartKind.MEMORY)
         elif command.verb is Verb.RESTART and child.alive:
             self._restart_gracefully(child, command.reason, now_ms)
         else:
@@ -298,12 +303,17 @@ class Machine:
         child.not_before_ms, child.attempts = now_ms, 0
         self._window.clear(child.spec.name)
 
-    def _restart_gracefully(self, child: Child, reason: str, now_ms: int) -> None:
+    def _restart_gracefully(
+        self, child: Child, reason: str, now_ms: int, kind: RestartKind = RestartKind.GRACEFUL
+    ) -> None:
         if not self._up or child.status not in {Status.READY, Status.STARTING}:
             return
-        child.graceful_restarts += 1
+        if kind is RestartKind.MEMORY:
+            child.recycles += 1
+        else:
+            child.graceful_restarts += 1
         child.leaving = child.wanted = True
-        child.mark_down(RestartKind.GRACEFUL, reason, now_ms)
+        child.mark_down(kind, reason, now_ms)
 
     def _take_down(self) -> None:
         self._up = False
@@ -311,7 +321,7 @@ class Machine:
             child.wanted = child.gated = False
             child.leaving = child.alive
             if child.status is Status.BACKOFF:
-                child.status = Status.STOPPED
+                child.status, child.not_before_ms = Status.STOPPED, 0
 
     def _check_deadlines(self, now_ms: int) -> None:
         for child in self._children:

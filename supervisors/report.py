@@ -11,20 +11,22 @@ import os
 import resource
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import nats.errors
 import nats.js.errors
 import psutil
+from google.protobuf.json_format import ParseDict, ParseError
 from google.protobuf.message import Message
 from nats.js.kv import KeyValue
 
 from protos import system_pb2 as pb
 from protos import trading_pb2
+from supervisors.control import ask_guardian
 from supervisors.events import Effect, Escalate, RecordRestart, RestartKind
 from supervisors.spec import Escalation
 from titan import subjects
-from titan.bus import Bus, Received
+from titan.bus import Bus, Received, open_bus
 from titan.effects import RaiseAlert
 from titan.errors import TitanError
 from titan.halt import write_halt
@@ -39,6 +41,8 @@ MEMORY_KEY = "memory"
 EVERY_S = 1.0
 RETRY_S = 0.5
 KV_WITHIN_S = 2.0
+RECALL_WITHIN_S = 1.0
+GUARDIAN_WITHIN_S = 1.0
 KEPT = 1_000
 
 
@@ -55,7 +59,7 @@ class Reporter:
         runtime: Runtime,
         log: Log,
         status: Callable[[], list[pb.ActorStatus]],
-        restart: Callable[[str, str], str],
+        restart: Callable[[str, str], Awaitable[pb.RestartActorReply]],
         beat: Callable[[pb.Heartbeat], None],
     ) -> None:
         self._runtime = runtime
@@ -67,6 +71,7 @@ class Reporter:
         self._memory: bytes | None = None
         self._kept: bytes | None = None
         self._progress = 0
+        self._servers: list[pb.ServerStatus] = []
         self.metrics = Metrics()
 
     def effects(self, effects: list[Effect]) -> None:
@@ -107,8 +112,18 @@ class Reporter:
         return list(self._outbox)
 
     def snapshot(self) -> pb.ActorsSnapshot:
-        """All actors now."""
-        return pb.ActorsSnapshot(actors=self._status(), ts_ms=now_ms())
+        """All actors now, and the servers as their guardian last said."""
+        return pb.ActorsSnapshot(actors=self._status(), ts_ms=now_ms(), servers=self._servers)
+
+    async def kept(self) -> bytes | None:
+        """The tree's memory in the bucket; None when there is none or the bus is away."""
+        try:
+            async with asyncio.timeout(RECALL_WITHIN_S), open_bus(self._runtime, SERVICE) as bus:
+                entry = await (await bus.kv(BUCKET)).get(MEMORY_KEY)
+        except (TitanError, OSError, TimeoutError, nats.errors.Error, nats.js.errors.Error) as error:
+            self._log.info("no memory in the bucket", error=repr(error))
+            return None
+        return entry.value
 
     async def run(self) -> None:
         """Connects, reports and answers until it is cancelled; begins anew whenever the bus fails."""
@@ -124,10 +139,11 @@ class Reporter:
         try:
             await bus.subscribe(subjects.HEARTBEAT_ALL, pb.Heartbeat, self._on_beat)
             await bus.serve(subjects.RPC_ACTORS, pb.ActorsRequest, self._on_actors)
-            await bus.serve(subjects.RPC_RESTART, pb.RestartActorRequest, self._on_restart)
+            await bus.serve(subjects.RPC_RESTART, pb.RestartActorRequest, self._on_restart, concurrent=True)
             async with asyncio.TaskGroup() as group:
                 group.create_task(bus.failed())
                 group.create_task(self._publish(bus))
+                group.create_task(self._ask_guardian())
         except* (TitanError, OSError, nats.errors.Error, nats.js.errors.Error) as errors:
             raise errors.exceptions[0] from None
         finally:
@@ -147,6 +163,24 @@ class Reporter:
                 await bus.publish(subjects.heartbeat(SERVICE), self._own_beat())
                 kv = await self._keep(bus, kv)
             await asyncio.sleep(0.05)
+
+    async def _ask_guardian(self) -> None:
+        """Follows the servers, which are the guardian's; a run without one has none to show."""
+        while True:
+            try:
+                answer = await ask_guardian(self._runtime.run_dir, "servers", GUARDIAN_WITHIN_S)
+                rows = answer.get("servers")
+                found = rows if isinstance(rows, list) else []
+                self._servers = [ParseDict(row, pb.ServerStatus(), ignore_unknown_fields=True) for row in found]
+            except (TitanError, ParseError) as error:
+                self._log.debug("the guardian does not say how its servers are", error=str(error))
+                for server in self._servers:
+                    server.answer_age_s += EVERY_S
+            for server in self._servers:
+                if server.answer_age_s >= 0:
+                    gauge = self.metrics.gauge("titan_server_answer_age_seconds")
+                    gauge.labels(server.name).set(server.answer_age_s)
+            await asyncio.sleep(EVERY_S)
 
     async def _keep(self, bus: Bus, kv: KeyValue | None) -> KeyValue | None:
         raw = self._memory
@@ -172,15 +206,7 @@ class Reporter:
     async def _on_restart(self, received: Received[pb.RestartActorRequest]) -> Message:
         request = received.message
         self._log.info("restart asked", name=request.name, reason=request.reason, operator=request.operator_id)
-        try:
-            refused = self._restart(request.name, f"{request.operator_id or 'operator'}: {request.reason}")
-        except ValueError as error:
-            return pb.RestartActorReply(accepted=False, code="NOT_FOUND", detail=str(error))
-        if refused:
-            return pb.RestartActorReply(accepted=False, code="NOT_RUNNING", detail=refused)
-        return pb.RestartActorReply(
-            accepted=True, code="DONE", detail=f"{request.name} is drained, stopped and started"
-        )
+        return await self._restart(request.name, f"{request.operator_id or 'operator'}: {request.reason}")
 
     def _restarted(self, record: RecordRestart) -> None:
         reason = record.kind.value
@@ -192,7 +218,8 @@ class Reporter:
             recovery_s=record.recovery_ms / 1000,
             intensity_left=record.intensity_left,
             ts_ms=now_ms(),
-            graceful=record.kind is RestartKind.GRACEFUL,
+            graceful=record.kind in {RestartKind.GRACEFUL, RestartKind.MEMORY},
+            kind=record.kind.value,
         )
         self._outbox.append((subjects.ACTOR_RESTARTED, event))
 

@@ -1,7 +1,8 @@
 """The root supervisor: one detached Ray actor that Ray restarts without limit; it owns every actor of Titan.
 
 Guarantees: after its own death it finds its living children by name, verifies and keeps them, and finishes the restart it was
-in; when the guardian dies it stops its children in order and then ends Ray's processes of this home. Never: a path of an order.
+in; of two roots of one home the younger withdraws before it has touched anything; when the guardian dies it stops its children
+in order and then ends Ray's processes of this home. Never: a path of an order.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ from google.protobuf.json_format import MessageToDict
 from ray.actor import ActorHandle
 
 from protos import system_pb2 as pb
+from supervisors.appetite import MB, Limits
 from supervisors.control import ROOT_SOCKET, Answer, ControlServer, Fields
 from supervisors.processes import Death, kill_all
 from supervisors.pulse import PulseSocket
 from supervisors.ray_life import RayLauncher
 from supervisors.ray_node import family_of
 from supervisors.report import Reporter
-from supervisors.store import Store
+from supervisors.store import RootLock, Store
 from supervisors.supervision import Outcome, Supervision
 from supervisors.tree import GROUPS, NAMESPACE, ROOT_ACTOR, Group, actors_of, tree_of
 from titan.logs import configure
@@ -31,6 +33,7 @@ from titan.runtime import Runtime
 SESSION_ENV = "SUPERVISED_BY_TITAN_SESSION"
 RESUME_WITHIN_S = 120.0
 ORPHAN_STOP_S = 20.0
+RESTART_WITHIN_S = 60.0
 CALLS_AT_ONCE = 100
 
 
@@ -40,13 +43,23 @@ class RootSupervisor:
     def __init__(self, home: str, guardian_pid: int, groups: tuple[Group, ...] = GROUPS) -> None:
         self._home = Path(home)
         runtime = Runtime.load(self._home)
+        # First of all: a root that is one too many must not touch the sockets of the one that works.
+        self._lock = RootLock(runtime.run_dir)
         self._log = configure("root", runtime.log_dir, runtime.log_level)
         actors = actors_of(groups)
         launcher = RayLauncher(actors, home)
         session = os.environ.get(SESSION_ENV, "")
         self._reporter = Reporter(runtime, self._log, self._status, self._restart, self._beat)
         self._core = Supervision(
-            tree_of(groups), actors, launcher, Store(runtime.run_dir), self._reporter, self._log, session
+            tree_of(groups),
+            actors,
+            launcher,
+            Store(runtime.run_dir),
+            self._reporter,
+            self._log,
+            session,
+            Limits(runtime.memory_warn_mb * MB, runtime.memory_recycle_mb * MB),
+            self._reporter.kept,
         )
         self._pulse = PulseSocket(runtime.heartbeat_socket, self._core.beat)
         self._control = ControlServer(runtime.run_dir / ROOT_SOCKET, self._answer)
@@ -56,11 +69,10 @@ class RootSupervisor:
             loop.create_task(self._reporter.run(), name="reporter"),
             loop.create_task(self._outlive(guardian_pid), name="guardian-watch"),
         ]
-        self._log.info("root", pid=os.getpid(), session=session, resumes=self._core.resumes)
+        self._log.info("root", pid=os.getpid(), session=session)
         for task in (*self._tasks, loop.create_task(self._core.failed(), name="supervision")):
             task.add_done_callback(self._ended)
-        if self._core.resumes:
-            self._tasks.append(loop.create_task(self._resume(), name="resume"))
+        self._tasks.append(loop.create_task(self._resume(), name="resume"))
 
     def __repr__(self) -> str:
         return f"RootSupervisor({ROOT_ACTOR})"
@@ -94,13 +106,15 @@ class RootSupervisor:
     def _status(self) -> list[pb.ActorStatus]:
         return self._core.status()
 
-    def _restart(self, name: str, reason: str) -> str:
-        return self._core.restart(name, reason)
+    async def _restart(self, name: str, reason: str) -> pb.RestartActorReply:
+        return await self._core.restart_and_wait(name, reason, RESTART_WITHIN_S)
 
     def _beat(self, beat: pb.Heartbeat) -> None:
         self._core.beat(beat)
 
     async def _resume(self) -> None:
+        if not await self._core.recall():
+            return
         outcome = await self._core.up(RESUME_WITHIN_S)
         self._log.info("resumed", ready=outcome.ready, problems=outcome.problems)
 
@@ -114,7 +128,13 @@ class RootSupervisor:
             case "down":
                 return {"clean": await self._core.down(float(fields.get("timeout_s", ORPHAN_STOP_S)))}
             case "restart":
-                refused = self._core.restart(str(fields.get("name", "")), str(fields.get("reason", "asked")))
+                name, reason = str(fields.get("name", "")), str(fields.get("reason", "asked"))
+                if fields.get("wait"):
+                    reply = await self._core.restart_and_wait(name, reason, RESTART_WITHIN_S)
+                    return MessageToDict(
+                        reply, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+                    )
+                refused = self._core.restart(name, reason)
                 return {"accepted": not refused, "detail": refused}
             case "snapshot":
                 actors = [MessageToDict(actor, preserving_proto_field_name=True) for actor in self._core.status()]

@@ -14,6 +14,7 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from supervisors.launch import LaunchPlan
@@ -21,11 +22,14 @@ from supervisors.ray_node import CHECKOUT
 from titan.errors import ConfigError
 from titan.runtime import VenueAddress
 from titan.servers import LOOPBACK, Layout, PortBook, ServerFailed, ServerProcess, ServerSpec, nats, postgres, redis
+from titan.servers.alive import http_answers
 from titan.servers.probe import ask
 from titan.servers.spec import bare_env
 
 NATS, POSTGRES, REDIS, VENUE = "nats", "postgres", "redis", "paper_venue"
 SERVERS = (NATS, POSTGRES, REDIS, VENUE)
+# How long each may leave questions unanswered; a checkpoint of PostgreSQL on a slow disk is no death.
+SILENCE_MS = {NATS: 4_000, POSTGRES: 10_000, REDIS: 4_000, VENUE: 5_000}
 CREDENTIALS_FILE = "paper_credentials.json"
 BAD_CONFIG_MARK = "exit code 4"
 
@@ -51,6 +55,11 @@ class ServerLife:
     def pid(self) -> int:
         """Its process id."""
         return self._process.pid
+
+    @property
+    def spec(self) -> ServerSpec:
+        """What it was started from, with the questions it can be asked."""
+        return self._process.spec
 
     async def ready(self) -> None:
         """A server that was started is Ready."""
@@ -147,6 +156,7 @@ class ServerLauncher:
             log_file=self._layout.log_file(VENUE),
             run_dir=self._layout.run,
             ready=ready,
+            alive=partial(http_answers, admin, "/health"),
             ports=(ports["paper"], admin),
             start_timeout_s=60.0,
         )

@@ -8,13 +8,16 @@ Never: a placement or a process of its own; those are the launcher's.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import time
 from collections import deque
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from protos import system_pb2 as pb
+from supervisors.appetite import Appetite, Limits, Usage
 from supervisors.child import ChildView, Status
 from supervisors.events import (
     Adopted,
@@ -42,6 +45,8 @@ from supervisors.tree import ActorSpec
 from titan.logs import Log
 
 LOOK_EVERY_S = 0.1
+LIMITS = Limits()
+SETTLED = frozenset({Status.READY, Status.STOPPED, Status.QUARANTINED, Status.FAILED})
 SETTLE_POLL_S = 0.02
 # Errors that no restart mends: a person has to change something.
 HOPELESS = ("ConfigError:", "MissingServer:", "PortTaken:", f"OSError: [Errno {errno.EADDRINUSE}]")
@@ -106,6 +111,8 @@ class Supervision:
         news: News,
         log: Log,
         session: str,
+        limits: Limits = LIMITS,
+        elsewhere: Callable[[], Awaitable[bytes | None]] | None = None,
     ) -> None:
         self._actors = actors
         self._launcher = launcher
@@ -115,21 +122,47 @@ class Supervision:
         self._session = session
         self._tree = TreeMachine(spec)
         self._live = Liveness()
+        self._appetite = Appetite(limits)
+        self._elsewhere = elsewhere
         self._up = False
         self._ready = False
         self._adopting = asyncio.Lock()
         self._found = False
         self._hopeless: dict[str, str] = {}
         self.restarts: deque[RecordRestart] = deque(maxlen=200)
-        past = store.load()
-        self.resumes = past.up and past.session == session
         self.runner = Runner(self._tree, launcher, self)
-        history = past.tree if past.session == session else {n: h.of_a_new_run() for n, h in past.tree.items()}
-        self._tree.remember(history, self.runner.now_ms())
+        self._past = Memory()
+        self._take_up(store.load())
         self._watch = asyncio.get_running_loop().create_task(self._look(), name="liveness")
+
+    @property
+    def resumes(self) -> bool:
+        """Whether the tree was up when its last supervisor ended, in this very session of Ray."""
+        return self._past.up and self._past.session == self._session
+
+    async def recall(self) -> bool:
+        """Takes up the memory that is kept elsewhere when it is newer than the file; whether the tree was up."""
+        async with self._adopting:
+            if self._elsewhere is not None and not self._found:
+                elsewhere, self._elsewhere = self._elsewhere, None
+                raw = await elsewhere()
+                with contextlib.suppress(ValueError):
+                    kept = Memory() if raw is None else Memory.decode(raw)
+                    if kept.seq > self._past.seq:
+                        self._log.info("newer memory found elsewhere", seq=kept.seq, file=self._past.seq)
+                        self._take_up(kept)
+        return self.resumes
+
+    def _take_up(self, past: Memory) -> None:
+        self._past = past
+        self._store.follow(past)
+        same = past.session == self._session
+        history = past.tree if same else {name: each.of_a_new_run() for name, each in past.tree.items()}
+        self._tree.remember(history, self.runner.now_ms())
 
     async def up(self, timeout_s: float) -> Outcome:
         """Adopts what lives, starts the rest in order; returns when all are Ready, or when that can't be hoped for soon."""
+        await self.recall()
         async with self._adopting:
             if not self._found:
                 await self._adopt()
@@ -172,9 +205,43 @@ class Supervision:
         self.runner.post(Command(Verb.RESTART, name, reason))
         return ""
 
+    async def restart_and_wait(self, name: str, reason: str, within_s: float) -> pb.RestartActorReply:
+        """Restarts a child and answers when it is Ready again, or why it is not."""
+        began_ms = self.runner.now_ms()
+        try:
+            before = self._view(name).incarnation
+            refused = self.restart(name, reason)
+        except ValueError as error:
+            return pb.RestartActorReply(accepted=False, code="NOT_FOUND", detail=str(error))
+        if refused:
+            return pb.RestartActorReply(accepted=False, code="NOT_RUNNING", detail=refused)
+        while True:
+            now = self._view(name)
+            took_s = (self.runner.now_ms() - began_ms) / 1000
+            if now.incarnation > before and now.status is Status.READY:
+                detail = f"{name} was drained, stopped and started: Ready again after {took_s:.2f} s"
+                return pb.RestartActorReply(accepted=True, code="DONE", detail=detail, recovery_s=took_s, pid=now.pid)
+            if now.status in {Status.QUARANTINED, Status.FAILED} or took_s > within_s:
+                why = f"{name} is {now.status.value} {took_s:.1f} s after the restart"
+                detail = f"{why}, its last exit: {now.last_exit}" if now.last_exit else why
+                return pb.RestartActorReply(accepted=False, code="NOT_READY", detail=detail)
+            await asyncio.sleep(SETTLE_POLL_S)
+
+    def _view(self, name: str) -> ChildView:
+        for view in self.runner.views():
+            if view.name == name:
+                return view
+        raise ValueError(f"there is no actor {name!r}; there are: {', '.join(self._actors)}")
+
     def beat(self, beat: pb.Heartbeat) -> None:
         """Takes a heartbeat, from whichever way it came."""
-        self._live.beat(beat.service, beat.incarnation, beat.progress, self.runner.now_ms())
+        now_ms = self.runner.now_ms()
+        self._live.beat(beat.service, beat.incarnation, beat.progress, now_ms, beat.stalled)
+        if self._live.watches(beat.service, beat.incarnation):
+            usage = Usage(beat.resident_bytes, beat.descriptors, beat.descriptor_limit, beat.busy)
+            alerts = self._appetite.seen(beat.service, beat.incarnation, usage, now_ms)
+            if alerts:
+                self._news.effects(list(alerts))
 
     def escalated(self) -> list[str]:
         """The supervisors whose children keep failing."""
@@ -194,6 +261,7 @@ class Supervision:
         age_ms = self._live.age_ms(view.name, now_ms)
         life = self.runner.life(view.name)
         report = getattr(life, "report", None)
+        usage = self._appetite.usage(view.name)
         return pb.ActorStatus(
             name=view.name,
             supervisor=view.supervisor,
@@ -210,6 +278,11 @@ class Supervision:
             incarnation=view.incarnation,
             started_ms=0 if view.started_ms < 0 else time.time_ns() // 1_000_000 - (now_ms - view.started_ms),
             progress=self._live.progress(view.name),
+            recycles=view.recycles,
+            resident_bytes=usage.resident_bytes,
+            descriptors=usage.descriptors,
+            descriptor_limit=usage.descriptor_limit,
+            busy=usage.busy,
         )
 
     def heard(self, event: Event, effects: list[Effect]) -> None:
@@ -222,6 +295,7 @@ class Supervision:
                 self._expect(child, incarnation)
             case Exited(child, incarnation, normal, reason):
                 self._live.forget(child)
+                self._appetite.forget(child)
                 self._log.info("child ended", child=child, incarnation=incarnation, normal=normal, reason=reason)
                 if self._up and not self._ready and not normal and reason.startswith(HOPELESS):
                     self._hopeless[child] = reason
@@ -251,14 +325,16 @@ class Supervision:
         self.runner.abandon()
 
     def _remember(self) -> None:
-        try:
-            raw = self._store.save(Memory(self._session, self._up, self._tree.history()))
-        except OSError as error:
-            # A full disk must not end supervision itself; the next change is written again.
-            self._log.error("memory not written", error=str(error))
+        memory = self._store.number(Memory(self._session, self._up, self._tree.history()))
+        if memory is None:
             return
-        if raw is not None:
-            self._news.memory(raw)
+        raw = memory.encode()
+        try:
+            self._store.write(raw)
+        except OSError as error:
+            # A full disk must not end supervision itself; the bucket still gets it, and the next change is written again.
+            self._log.error("memory not written", error=str(error))
+        self._news.memory(raw)
 
     def _is_ready(self, child: str, incarnation: int) -> bool:
         return any(
@@ -287,5 +363,16 @@ class Supervision:
     async def _look(self) -> None:
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
-            for silent in self._live.silent(self.runner.now_ms()):
+            now_ms = self.runner.now_ms()
+            for silent in self._live.silent(now_ms):
                 self.runner.post(silent)
+            self._recycle(now_ms)
+
+    def _recycle(self, now_ms: int) -> None:
+        """One child at a time, and only while nobody else is on the way: a planned restart can wait."""
+        views = self.runner.views()
+        if not self._ready or any(view.status not in SETTLED for view in views):
+            return
+        due = self._appetite.due({view.name for view in views if view.status is Status.READY}, now_ms)
+        if due is not None:
+            self.runner.post(Command(Verb.RECYCLE, due.child, due.reason))

@@ -1,8 +1,8 @@
 """The shell that every actor shares: start, ready, run, drain, stop, health, heartbeat.
 
 Guarantees: an actor is Ready only after `on_start` returned; its heartbeat comes from its own event loop and carries
-a progress counter; a background task that raises takes the whole actor down, so that the supervisor sees it.
-Never: knowledge of Ray. `titan.process` runs any actor as a plain process.
+a progress counter that stands still while a consumer of the bus does not consume; a background task that raises takes the
+whole actor down, so that the supervisor sees it. Never: knowledge of Ray. `titan.process` runs any actor as a plain process.
 """
 
 from __future__ import annotations
@@ -81,6 +81,9 @@ class Actor:
         self._progress = 0
         self._loop_lag_s = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
+        self._shown = 0
+        self._stalled = ""
+        self._descriptors = 0
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._stopping = asyncio.Event()
         self._failed: asyncio.Future[object] = asyncio.get_running_loop().create_future()
@@ -109,6 +112,17 @@ class Actor:
 
     def routes(self, app: web.Application) -> None:
         """Adds HTTP routes beside the standard ones."""
+    def busy(self) -> bool:
+        """Whether something is under way that a planned restart must wait for."""
+        return False
+
+    def describe(self, beat: pb.Heartbeat) -> None:
+        """Adds to the pulse what only this actor knows."""
+
+    def speaks(self) -> bool:
+        """Whether the pulse goes to the bus, beside the supervisor's socket."""
+        return True
+
 
     # What subclasses use.
 
@@ -264,9 +278,12 @@ class Actor:
         self.metrics.gauge("titan_event_loop_lag_seconds").labels(self.name).set(self._loop_lag_s)
         return pb.Heartbeat(
             service=self.name,
+        if with_metrics or not self._descriptors:
+            self._descriptors = open_descriptors()
+            self.metrics.gauge("titan_process_open_descriptors").labels(self.name).set(self._descriptors)
             pid=os.getpid(),
             incarnation=self.context.incarnation,
-            progress=self._progress,
+            progress=self._shown,
             ts_ms=time.time_ns() // 1_000_000,
             state=self.state,
             loop_lag_s=self._loop_lag_s,
@@ -276,10 +293,25 @@ class Actor:
             node=self.context.node,
         )
 
+            descriptors=self._descriptors,
+            descriptor_limit=descriptor_limit(),
+            busy=self.busy(),
+            stalled=self._stalled,
     async def _beat(self, *, with_metrics: bool) -> None:
         self._progress += 1
+    def _look_at_consumption(self) -> None:
+        """Progress stands still while a consumer has work and does none, whatever else this process still does."""
+        bus: Bus | None = getattr(self, "bus", None)
+        stalled = "" if bus is None else bus.stalled()
+        if stalled and not self._stalled:
+            self.log.warning("stalled", consumer=stalled)
+        self._stalled = stalled
+        if not stalled:
+            self._shown = self._progress
+
         beat = self.heartbeat(with_metrics=with_metrics)
         if with_metrics:
+        self._look_at_consumption()
             self._last_metrics = time.monotonic()
         bus: Bus | None = getattr(self, "bus", None)
         if bus is not None and bus.connected:
@@ -298,6 +330,17 @@ def resident_bytes() -> int:
 def load_actor(path: str) -> type[Actor]:
     """The actor class at `package.module:Class`. Raises ConfigError."""
     module_name, _, class_name = path.partition(":")
+def open_descriptors() -> int:
+    """Descriptors this process has open."""
+    return len(os.listdir("/proc/self/fd"))
+
+
+def descriptor_limit() -> int:
+    """How many it may have; 0 for no limit."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 0 if soft == resource.RLIM_INFINITY else soft
+
+
     try:
         found = getattr(importlib.import_module(module_name), class_name)
     except (ImportError, AttributeError) as error:

@@ -33,6 +33,9 @@ METRICS: tuple[MetricSpec, ...] = (
     # Every actor, set by the common shell and the bus.
     MetricSpec("titan_process_cpu_seconds_total", "gauge", ("actor",), "seconds", "CPU time of the actor's process"),
     MetricSpec("titan_process_resident_memory_bytes", "gauge", ("actor",), "bytes", "Resident memory of the process"),
+    MetricSpec(
+        "titan_process_open_descriptors", "gauge", ("actor",), "descriptors", "Descriptors the process has open"
+    ),
     MetricSpec("titan_event_loop_lag_seconds", "gauge", ("actor",), "seconds", "Delay of the actor's event loop"),
     MetricSpec("titan_dlq_total", "counter", ("reason",), "messages", "Messages put into the dead letter queue"),
     MetricSpec("titan_bus_duplicates_total", "counter", ("actor",), "messages", "Identical copies that were dropped"),
@@ -160,7 +163,16 @@ METRICS: tuple[MetricSpec, ...] = (
         "From the notice of an end to Ready again",
         (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 30.0),
     ),
-    MetricSpec("titan_actor_restarts_total", "counter", ("actor", "reason"), "restarts", "Restarts: crash or graceful"),
+    MetricSpec(
+        "titan_actor_restarts_total",
+        "counter",
+        ("actor", "reason"),
+        "restarts",
+        "Restarts: crash, graceful, sibling, memory",
+    ),
+    MetricSpec(
+        "titan_server_answer_age_seconds", "gauge", ("server",), "seconds", "Time since a server last answered a probe"
+    ),
 )
 
 
@@ -172,6 +184,16 @@ class Metrics:
     """The metrics of one process, created on first use from the table."""
 
     def __init__(self, specs: tuple[MetricSpec, ...] | None = None) -> None:
+    MetricSpec("titan_router_leads", "gauge", (), "", "1 while this process leads its account, 0 while it stands by"),
+    MetricSpec("titan_router_lease_term", "gauge", (), "", "Term of the lease as this process knows it"),
+    MetricSpec(
+        "titan_router_follow_lag_seconds",
+        "gauge",
+        (),
+        "s",
+        "Since when a standby's mirror is known to be whole, -1 never",
+    ),
+    MetricSpec("titan_router_promotion_seconds", "gauge", (), "s", "From the proof that nobody leads to trading"),
         self.registry = CollectorRegistry()
         self._specs = {spec.name: spec for spec in (METRICS if specs is None else specs)}
         self._live: dict[str, Counter | Gauge | Histogram] = {}

@@ -25,6 +25,7 @@ DEFAULT_PORTS = {
     "scavenger_http": 8081,
     "market_data_http": 8085,
     "router_http": 8086,
+    "router_standby_http": 8087,
     "gateway_grpc": 50051,
     "gateway_http": 5173,
 }
@@ -94,6 +95,8 @@ class Runtime(BaseModel):
     api_tokens: ApiTokens = ApiTokens()
     started_ms: int = 0
     log_level: str = "INFO"
+    memory_warn_mb: int = 400
+    memory_recycle_mb: int = 500
 
     @property
     def run_dir(self) -> Path:

@@ -52,6 +52,18 @@ class Settings(BaseSettings):
         Literal["DEBUG", "INFO", "WARNING", "ERROR"], _from("TITAN_LOG_LEVEL", "what the logs keep")
     ] = "INFO"
     dashboard: Annotated[bool, _from("TITAN_DASHBOARD", "whether Ray's dashboard runs (about 250 MB)")] = True
+    memory_warn_mb: Annotated[
+        int,
+        _from("TITAN_MEMORY_WARN_MB", "resident megabytes of an actor from which on a person is warned"),
+        Field(gt=0),
+    ] = 400
+    memory_recycle_mb: Annotated[
+        int,
+        _from(
+            "TITAN_MEMORY_RECYCLE_MB", "resident megabytes from which on an actor is restarted in order; 0 for never"
+        ),
+        Field(ge=0),
+    ] = 500
     ports: Annotated[
         Literal["default", "auto"],
         _from("TITAN_PORTS", "default: the documented ports; auto: free ones, recorded in run/ports.json"),
@@ -81,18 +93,6 @@ class Settings(BaseSettings):
         ""
     )
 
-    @field_validator("speed")
-    @classmethod
-    def _speed_is_sane(cls, value: float) -> float:
-        if not 0 <= value <= 1000:
-            raise ValueError(f"speed {value:g} is outside 0..1000")
-        return value
-
-    @field_validator("router_cpu")
-    @classmethod
-    def _core_is_known(cls, value: str) -> str:
-        if value not in ("auto", "off") and not value.isdigit():
-            raise ValueError(f"{value!r} is neither auto, off nor a core number")
     backup_dir: Annotated[str, _from("TITAN_BACKUP_DIR", "where backups lie; empty takes TITAN_HOME/backups")] = ""
     wal_archive: Annotated[
         str, _from("TITAN_WAL_ARCHIVE", "the archived log of the live profile's PostgreSQL; paper has its own")
@@ -111,6 +111,18 @@ class Settings(BaseSettings):
         SecretStr("")
     )
 
+    @field_validator("speed")
+    @classmethod
+    def _speed_is_sane(cls, value: float) -> float:
+        if not 0 <= value <= 1000:
+            raise ValueError(f"speed {value:g} is outside 0..1000")
+        return value
+
+    @field_validator("router_cpu")
+    @classmethod
+    def _core_is_known(cls, value: str) -> str:
+        if value not in ("auto", "off") and not value.isdigit():
+            raise ValueError(f"{value!r} is neither auto, off nor a core number")
         return value
 
     @classmethod

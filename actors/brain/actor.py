@@ -45,7 +45,7 @@ from actors.brain.status import components_of
 from protos import brain_pb2, market_pb2, trading_pb2
 from titan import subjects
 from titan.actor import Actor, ActorContext, Component
-from titan.bus import Received
+from titan.bus import Received, outside
 from titan.codec import PHASE_FROM_PB
 from titan.codes import DeadLetterReason
 from titan.effects import Publish, RaiseAlert, SetTimer
@@ -258,7 +258,8 @@ class Brain(Actor):
         async with self._saving:
             self._unsaved.clear()
             try:
-                await self._bucket.put(KEY, self.core.snapshot().encode())
+                with outside():
+                    await self._bucket.put(KEY, self.core.snapshot().encode())
             except (nats.errors.Error, nats.js.errors.Error) as error:
                 self._unsaved.set()
                 self.log.warning("snapshot not kept", error=repr(error))

@@ -20,6 +20,7 @@ from actors.router.state import Quote, RouterConfig
 from protos import brain_pb2, market_pb2, system_pb2, trading_pb2
 from titan import subjects
 from titan.bus import Bus, Received
+from titan.bus.consumption import HELD_S
 from titan.clock import Clock
 from titan.codec import intent_from_pb
 from titan.codes import DeadLetterReason
@@ -70,7 +71,9 @@ class Intake:
         # What was given to a router that died is given to us now, not when its acknowledgement is overdue; copies are known.
         with contextlib.suppress(nats.js.errors.NotFoundError):
             await bus.jetstream.delete_consumer(STREAM, DURABLE)
-        await bus.consume(STREAM, DURABLE, subjects.INTENT_PLACE_ALL, trading_pb2.Intent, self._on_kept_intent)
+        await bus.consume(
+            STREAM, DURABLE, subjects.INTENT_PLACE_ALL, trading_pb2.Intent, self._on_kept_intent, patience_s=HELD_S
+        )
 
     async def _on_intent(self, received: Received[trading_pb2.Intent]) -> None:
         try:

@@ -239,3 +239,14 @@ def test_a_person_cuts_a_backoff_short() -> None:
     w.crash("a")
     w.restart("a")
     assert w.status("a") is Status.READY
+
+
+def test_a_start_after_a_stop_waits_for_no_old_backoff() -> None:
+    w = world_of("a", intensity=MANY)
+    w.start()
+    w.crash("a")
+    w.crash("a")
+    w.stop()
+    w.forget()
+    w.start()
+    assert w.log == ["+a"]

@@ -5,14 +5,16 @@ from __future__ import annotations
 from supervisors.child import Status
 from supervisors.events import (
     Adopted,
+    Command,
     Escalate,
     Lost,
     RecordRestart,
     RestartKind,
     Tick,
+    Verb,
 )
 from supervisors.spec import Escalation, Intensity
-from tests.supervisors.world import after_the_death_of, world_of
+from tests.supervisors.world import MANY, after_the_death_of, world_of
 
 
 def test_living_children_are_adopted_and_not_restarted() -> None:
@@ -138,3 +140,54 @@ def test_a_child_that_never_lived_is_not_lost() -> None:
     w = world_of("a")
     w.tell(Lost("a"))
     assert w.view("a").restarts == 0
+
+
+def test_a_backoff_outlives_the_supervisor() -> None:
+    w = world_of("a", intensity=MANY)
+    w.start()
+    for _ in range(3):
+        w.crash("a")
+        w.sleep(1_000)
+    w.crash("a")
+    due = w.machine.next_deadline_ms()
+    assert due is not None
+    after = after_the_death_of(w, 100)
+    after.start()
+    assert after.status("a") is Status.BACKOFF
+    after.sleep(due - after.now_ms - 1)
+    assert after.log == []
+    after.sleep(1)
+    assert after.log == ["+a"]
+
+
+def test_a_backoff_of_another_boot_is_not_waited_for() -> None:
+    w = world_of("a", intensity=MANY)
+    w.start()
+    w.crash("a")
+    w.crash("a")
+    after = after_the_death_of(w, -w.now_ms + 1)
+    after.start()
+    assert after.log == ["+a"]
+
+
+def test_the_number_of_attempts_outlives_the_supervisor() -> None:
+    w = world_of("a", intensity=MANY)
+    w.broken = {"a"}
+    w.start()
+    w.sleep(20_000)
+    after = after_the_death_of(w)
+    after.broken = {"a"}
+    after.start()
+    before, now = w.machine.history().children["a"].attempts, after.machine.history().children["a"].attempts
+    assert now >= before > 5
+
+
+def test_a_recycling_in_its_middle_stays_one_when_the_supervisor_comes_back() -> None:
+    w = world_of("a")
+    w.start()
+    w.slow = {"a"}
+    w.tell(Command(Verb.RECYCLE, "a", "memory"))
+    after = after_the_death_of(w, 500)
+    records = after.of(RecordRestart, after.start())
+    assert [(record.kind, record.recovery_ms) for record in records] == [(RestartKind.MEMORY, 500)]
+    assert (after.view("a").recycles, after.view("a").restarts) == (1, 0)

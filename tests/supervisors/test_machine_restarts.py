@@ -8,8 +8,10 @@ import pytest
 
 from supervisors.child import Status
 from supervisors.events import (
+    Command,
     RecordRestart,
     RestartKind,
+    Verb,
 )
 from supervisors.machine import Machine
 from supervisors.spec import RestartType, Strategy
@@ -168,3 +170,40 @@ def test_siblings_of_a_fallen_child_are_recorded_apart_from_crashes() -> None:
     ]
     assert records[1].reason == "a: boom"
     assert w.view("b").restarts == 0
+
+
+def test_a_recycling_drains_stops_and_starts_and_is_counted_by_itself() -> None:
+    w = world_of()
+    w.start()
+    w.forget()
+    effects = w.tell(Command(Verb.RECYCLE, "b", "memory: 600 MB"))
+    assert w.log == ["-b", "+b"]
+    view = w.view("b")
+    assert (view.recycles, view.graceful_restarts, view.restarts) == (1, 0, 0)
+    assert [(record.kind, record.reason) for record in w.of(RecordRestart, effects)] == [
+        (RestartKind.MEMORY, "memory: 600 MB")
+    ]
+    assert view.intensity_left == 1, "a planned restart costs none"
+
+
+def test_a_child_that_is_not_ready_is_not_recycled() -> None:
+    w = world_of("a")
+    w.slow = {"a"}
+    w.start()
+    w.forget()
+    w.tell(Command(Verb.RECYCLE, "a", "memory"))
+    assert w.log == []
+    w.ready("a")
+    w.stop("a")
+    w.tell(Command(Verb.RECYCLE, "a", "memory"))
+    assert w.log == ["-a"]
+
+
+def test_a_recycled_child_that_does_not_stop_is_killed_and_still_no_crash() -> None:
+    w = world_of("a")
+    w.start()
+    w.stubborn = {"a"}
+    w.tell(Command(Verb.RECYCLE, "a", "memory"))
+    w.sleep(5_000)
+    assert w.log == ["+a", "-a", "xa", "+a"]
+    assert (w.view("a").restarts, w.view("a").recycles) == (0, 1)

@@ -29,7 +29,9 @@ from nats.js import JetStreamContext
 from nats.js.kv import KeyValue
 
 from titan.access import inbox_of
-from titan.bus.durable import DurableConsumer
+from titan.bus.asking import ask
+from titan.bus.consumption import ANSWER_S, HELD_S, Consumption, outside
+from titan.bus.durable import ACK_WAIT_S, DurableConsumer
 from titan.bus.opening import M, Opener, Received
 from titan.bus.streams import CONNECT_TIMEOUT_S, ensure_streams, wait_for_port
 from titan.codes import DeadLetterReason
@@ -72,6 +74,7 @@ class Bus:
         self._in_flight = asyncio.Semaphore(MAX_IN_FLIGHT)
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._consumption = Consumption()
         self._opener = Opener(client, self._verifier, service, metrics)
         self._out = metrics.counter("titan_bus_messages_total").labels(service, "out")
 
@@ -124,6 +127,10 @@ class Bus:
         """Whether the connection stands now."""
         return self._nc.is_connected
 
+    def stalled(self) -> str:
+        """The consumer that has work and does none, and for how long; nothing when all is well."""
+        return self._consumption.stalled(time.monotonic(), connected=self.connected)
+
     @property
     def client(self) -> Client:
         """The client underneath, for what this class does not offer."""
@@ -166,9 +173,11 @@ class Bus:
     async def publish_durable(self, subject: str, message: Message, **links: Unpack[Links]) -> str:
         """Sends to the subject's stream and waits for its acknowledgement. Raises Transient when it does not come."""
         sealed, wire = self.seal(subject, message, **links)
+        key = links.get("idempotency_key") or sealed
         async with self._in_flight:
             try:
-                await self._js.publish(subject, wire, headers={"Nats-Msg-Id": links.get("idempotency_key") or sealed})
+                with outside():
+                    await self._js.publish(subject, wire, headers={"Nats-Msg-Id": key})
             except (nats.errors.Error, nats.js.errors.Error, OSError) as error:
                 raise Transient(f"no acknowledgement for {subject}: {error!r}") from error
         self._out.inc()
@@ -197,10 +206,23 @@ class Bus:
 
         return await self._subscribed(subject, on_message)
 
-    async def _subscribed(self, subject: str, callback: Callable[[Msg], Awaitable[None]]) -> Subscription:
+    async def _subscribed(
+        self, subject: str, callback: Callable[[Msg], Awaitable[None]], patience_s: float = HELD_S
+    ) -> Subscription:
+        made: list[Subscription] = []
+        consumer = self._consumption.add(subject, patience_s, lambda: sum(each.pending_msgs for each in made))
+
+        async def on_message(msg: Msg) -> None:
+            consumer.begin()
+            try:
+                await callback(msg)
+            finally:
+                consumer.end()
+
         subscription = await self._nc.subscribe(
-            subject, cb=callback, pending_msgs_limit=262_144, pending_bytes_limit=256 * 1024 * 1024
+            subject, cb=on_message, pending_msgs_limit=262_144, pending_bytes_limit=256 * 1024 * 1024
         )
+        made.append(subscription)
         await self._nc.flush()
         await self._nc.flush()
         return subscription
@@ -224,8 +246,11 @@ class Bus:
         handler: Handler[M],
         *,
         concurrent: bool = False,
+        patience_s: float = ACK_WAIT_S,
     ) -> None:
         """Feeds `handler` from a durable pull consumer until the bus closes; see `DurableConsumer`.
+
+        A message held for longer than `patience_s` is no progress; by then the server would deliver it again.
 
         A failure that the consumer can't mend fails the bus (see `failed`); the message is redelivered to the next
         incarnation.
@@ -242,6 +267,8 @@ class Bus:
             handler,
             partial(ensure_streams, self._js),
             concurrent,
+            self._consumption.add(durable, patience_s),
+            self._consumption.add(f"fetching of {durable}", ACK_WAIT_S, lambda: 1),
         )
         await consumer.bind()
         self._keep(asyncio.create_task(consumer.run(), name=f"consume-{durable}"))
@@ -254,7 +281,8 @@ class Bus:
         """Asks a service. Raises Transient when nobody answers in time, Rejected when the answer is not signed."""
         deadline = time.monotonic() + timeout_s
         _, wire = self.seal(subject, message)
-        answer = await self._ask(subject, wire, deadline)
+        with outside():
+            answer = await ask(self._nc, subject, wire, deadline)
         opened = self._verifier.open(answer.data, f"{subject}.reply", time.time_ns() // 1_000_000)
         reply = reply_type()
         try:
@@ -263,31 +291,27 @@ class Bus:
             raise Rejected(DeadLetterReason.UNDECODABLE, f"answer on {subject} is not {reply_type.__name__}") from error
         return reply
 
-    async def _ask(self, subject: str, wire: bytes, deadline: float) -> Msg:
-        while True:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise Transient(f"no answer on {subject} in time")
-            try:
-                return await self._nc.request(subject, wire, timeout=left)
-            except nats.errors.NoRespondersError:
-                await asyncio.sleep(min(0.05, left))
-            except (TimeoutError, nats.errors.TimeoutError):
-                raise Transient(f"no answer on {subject} in time") from None
-            except nats.errors.Error as error:
-                raise Transient(f"asking {subject} failed: {error!r}") from error
-
     async def serve(
-        self, subject: str, request_type: type[M], handler: Callable[[Received[M]], Awaitable[Message]]
+        self,
+        subject: str,
+        request_type: type[M],
+        handler: Callable[[Received[M]], Awaitable[Message]],
+        *,
+        concurrent: bool = False,
     ) -> Subscription:
-        """Answers requests on a subject with what `handler` returns."""
+        """Answers requests on a subject with what `handler` returns; one after the other unless `concurrent`."""
 
         async def on_message(msg: Msg) -> None:
             received = await self._opener.open(msg.subject, msg.data, request_type)
-            if received is not None and msg.reply:
-                await self._guarded(self._answer(received, msg.reply, handler))
+            if received is None or not msg.reply:
+                return
+            answer = self._guarded(self._answer(received, msg.reply, handler))
+            if concurrent:
+                self._keep(asyncio.create_task(answer, name=f"answer-{subject}"))
+            else:
+                await answer
 
-        return await self._subscribed(subject, on_message)
+        return await self._subscribed(subject, on_message, ANSWER_S)
 
     async def _answer(
         self, received: Received[M], inbox: str, handler: Callable[[Received[M]], Awaitable[Message]]

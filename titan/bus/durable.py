@@ -19,6 +19,7 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig
 
+from titan.bus.consumption import Consumer, outside
 from titan.bus.opening import M, Opener, Received
 from titan.codes import DeadLetterReason
 from titan.errors import Rejected, Transient
@@ -46,7 +47,9 @@ class DurableConsumer(Generic[M]):
     message_type: type[M]
     handler: Callable[[Received[M]], Awaitable[None]]
     restore: Callable[[], Awaitable[None]]
-    concurrent: bool = False
+    concurrent: bool
+    handling: Consumer
+    fetching: Consumer
 
     async def bind(self) -> None:
         """Makes the consumer on the server when it is missing."""
@@ -67,6 +70,7 @@ class DurableConsumer(Generic[M]):
         """Feeds the handler until the connection is closed."""
         pull = await self.jetstream.pull_subscribe_bind(self.durable, self.stream)
         while True:
+            self.fetching.moved()
             try:
                 batch = await pull.fetch(FETCH_BATCH, timeout=2.0)
             except (TimeoutError, nats.errors.TimeoutError):
@@ -77,7 +81,8 @@ class DurableConsumer(Generic[M]):
                 self.log.warning("fetch failed", durable=self.durable, error=repr(error))
                 await asyncio.sleep(0.2)
                 if self.client.is_connected:
-                    with contextlib.suppress(nats.errors.Error, nats.js.errors.Error):
+                    # A JetStream that does not answer yet is no reason to die: the next round asks again.
+                    with contextlib.suppress(nats.errors.Error, nats.js.errors.Error, Transient), outside():
                         await self.restore()
                         await self.bind()
                     pull = await self.jetstream.pull_subscribe_bind(self.durable, self.stream)
@@ -89,6 +94,14 @@ class DurableConsumer(Generic[M]):
                 await self._handle(msg)
 
     async def _handle(self, msg: Msg) -> None:
+        self.handling.begin()
+        try:
+            await self._take(msg)
+        finally:
+            self.handling.end()
+            self.fetching.moved()
+
+    async def _take(self, msg: Msg) -> None:
         received = await self.opener.open(msg.subject, msg.data, self.message_type, from_stream=True)
         try:
             if received is not None:

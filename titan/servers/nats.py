@@ -11,10 +11,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from titan.access import LOGINS, OWNER, access_of
 from titan.files import write_private
+from titan.servers.alive import nats_answers, nats_trouble
 from titan.servers.binaries import Kind, find_binary
 from titan.servers.layout import Layout
 from titan.servers.ports import LOOPBACK, PortBook
@@ -88,6 +90,8 @@ def build(
         log_file=layout.log_file("nats"),
         run_dir=layout.run,
         ready=ready,
+        alive=partial(nats_answers, client_port, USER, password),
+        trouble=partial(nats_trouble, monitor_port),
         ports=(client_port, monitor_port),
     )
     return NatsServer(spec, f"nats://{LOOPBACK}:{client_port}", USER, password, f"http://{LOOPBACK}:{monitor_port}")

@@ -15,11 +15,13 @@ import signal
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import asyncpg
 
 from titan.errors import ConfigError, TitanError
+from titan.servers.alive import postgres_answers
 from titan.servers.binaries import Kind, ServerBinary, find_binary
 from titan.servers.layout import Layout
 from titan.servers.ports import LOOPBACK, PortBook
@@ -105,6 +107,7 @@ def build(layout: Layout, book: PortBook, *, port: int | None = None, durable: b
         log_file=layout.log_file("postgres"),
         run_dir=layout.run,
         ready=ready,
+        alive=partial(postgres_answers, dsn),
         ports=(chosen,),
         uid=user.uid,
         gid=user.gid,

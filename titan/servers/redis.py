@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import partial
 
 from titan.files import write_private
+from titan.servers.alive import redis_answers
 from titan.servers.binaries import Kind, find_binary
 from titan.servers.layout import Layout
 from titan.servers.ports import LOOPBACK, PortBook
@@ -68,6 +70,7 @@ def build(layout: Layout, book: PortBook, *, port: int | None = None) -> RedisSe
         log_file=layout.log_file("redis"),
         run_dir=layout.run,
         ready=ready,
+        alive=partial(redis_answers, chosen, password),
         ports=(chosen,),
     )
     return RedisServer(spec, f"redis://:{password}@{LOOPBACK}:{chosen}/0")

@@ -10,10 +10,16 @@ from pathlib import Path
 ReadyCheck = Callable[[], Awaitable[bool]]
 """True once the server does its real work; False while it does not yet. Asked again and again until the start timeout."""
 
+TroubleCheck = Callable[[], Awaitable[str]]
+"""What a server that answers complains of itself; empty when all is well."""
+
 
 @dataclass(frozen=True, slots=True)
 class ServerSpec:
-    """One server process. The environment is exactly `env`: Titan's own variables hold keys that servers must not see."""
+    """One server process; `alive` is what it is asked once it was ready, again and again.
+
+    The environment is exactly `env`: Titan's own variables hold keys that servers must not see.
+    """
 
     name: str
     argv: tuple[str, ...]
@@ -29,6 +35,8 @@ class ServerSpec:
     stop_signal: signal.Signals = signal.SIGTERM
     stop_timeout_s: float = 10.0
     start_timeout_s: float = 30.0
+    alive: ReadyCheck | None = None
+    trouble: TroubleCheck | None = None
 
 
 def bare_env() -> dict[str, str]:
