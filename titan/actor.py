@@ -79,11 +79,11 @@ class Actor:
         self.state = pb.ACTOR_STATE_STARTING
         self.started_wall = time.time()
         self._progress = 0
-        self._loop_lag_s = 0.0
-        self._tasks: set[asyncio.Task[None]] = set()
         self._shown = 0
         self._stalled = ""
         self._descriptors = 0
+        self._loop_lag_s = 0.0
+        self._tasks: set[asyncio.Task[None]] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._stopping = asyncio.Event()
         self._failed: asyncio.Future[object] = asyncio.get_running_loop().create_future()
@@ -110,8 +110,6 @@ class Actor:
         """Further top-level text fields of the health answer (policy_hash, trading_state, ...)."""
         return {}
 
-    def routes(self, app: web.Application) -> None:
-        """Adds HTTP routes beside the standard ones."""
     def busy(self) -> bool:
         """Whether something is under way that a planned restart must wait for."""
         return False
@@ -123,6 +121,8 @@ class Actor:
         """Whether the pulse goes to the bus, beside the supervisor's socket."""
         return True
 
+    def routes(self, app: web.Application) -> None:
+        """Adds HTTP routes beside the standard ones."""
 
     # What subclasses use.
 
@@ -276,11 +276,11 @@ class Actor:
         self.metrics.gauge("titan_process_cpu_seconds_total").labels(self.name).set(cpu_seconds)
         self.metrics.gauge("titan_process_resident_memory_bytes").labels(self.name).set(resident)
         self.metrics.gauge("titan_event_loop_lag_seconds").labels(self.name).set(self._loop_lag_s)
-        return pb.Heartbeat(
-            service=self.name,
         if with_metrics or not self._descriptors:
             self._descriptors = open_descriptors()
             self.metrics.gauge("titan_process_open_descriptors").labels(self.name).set(self._descriptors)
+        return pb.Heartbeat(
+            service=self.name,
             pid=os.getpid(),
             incarnation=self.context.incarnation,
             progress=self._shown,
@@ -291,14 +291,12 @@ class Actor:
             resident_bytes=resident,
             metrics=self.metrics.exposition() if with_metrics else b"",
             node=self.context.node,
-        )
-
             descriptors=self._descriptors,
             descriptor_limit=descriptor_limit(),
             busy=self.busy(),
             stalled=self._stalled,
-    async def _beat(self, *, with_metrics: bool) -> None:
-        self._progress += 1
+        )
+
     def _look_at_consumption(self) -> None:
         """Progress stands still while a consumer has work and does none, whatever else this process still does."""
         bus: Bus | None = getattr(self, "bus", None)
@@ -309,9 +307,11 @@ class Actor:
         if not stalled:
             self._shown = self._progress
 
+    async def _beat(self, *, with_metrics: bool) -> None:
+        self._progress += 1
+        self._look_at_consumption()
         beat = self.heartbeat(with_metrics=with_metrics)
         if with_metrics:
-        self._look_at_consumption()
             self._last_metrics = time.monotonic()
         bus: Bus | None = getattr(self, "bus", None)
         if bus is not None and bus.connected:
@@ -327,9 +327,6 @@ def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE
 
 
-def load_actor(path: str) -> type[Actor]:
-    """The actor class at `package.module:Class`. Raises ConfigError."""
-    module_name, _, class_name = path.partition(":")
 def open_descriptors() -> int:
     """Descriptors this process has open."""
     return len(os.listdir("/proc/self/fd"))
@@ -341,6 +338,9 @@ def descriptor_limit() -> int:
     return 0 if soft == resource.RLIM_INFINITY else soft
 
 
+def load_actor(path: str) -> type[Actor]:
+    """The actor class at `package.module:Class`. Raises ConfigError."""
+    module_name, _, class_name = path.partition(":")
     try:
         found = getattr(importlib.import_module(module_name), class_name)
     except (ImportError, AttributeError) as error:

@@ -39,6 +39,11 @@ METRICS: tuple[MetricSpec, ...] = (
     MetricSpec("titan_event_loop_lag_seconds", "gauge", ("actor",), "seconds", "Delay of the actor's event loop"),
     MetricSpec("titan_dlq_total", "counter", ("reason",), "messages", "Messages put into the dead letter queue"),
     MetricSpec("titan_bus_duplicates_total", "counter", ("actor",), "messages", "Identical copies that were dropped"),
+    MetricSpec("titan_ipc_connected", "gauge", ("lane",), "connections", "Lines that stand on a fast lane"),
+    MetricSpec("titan_ipc_messages_total", "counter", ("lane", "first"), "messages", "Messages by the way that was first"),
+    MetricSpec(
+        "titan_ipc_missed_messages", "gauge", ("lane", "way"), "messages", "Messages since start that a way did not bring"
+    ),
     MetricSpec("titan_bus_messages_total", "counter", ("actor", "direction"), "messages", "Bus messages by direction"),
     # Market data.
     MetricSpec("titan_cache_failures_total", "counter", ("actor",), "operations", "Cache operations that failed"),
@@ -148,6 +153,16 @@ METRICS: tuple[MetricSpec, ...] = (
     MetricSpec("titan_position_pnl_usd", "gauge", ("symbol",), "USD", "Unrealised profit of a position"),
     MetricSpec("titan_risk_exposure_notional", "gauge", (), "USD", "Positions and pending entries at mark"),
     MetricSpec("titan_router_cpu", "gauge", ("core",), "", "1 for the cores the router's event loop may use"),
+    MetricSpec("titan_router_leads", "gauge", (), "", "1 while this process leads its account, 0 while it stands by"),
+    MetricSpec("titan_router_lease_term", "gauge", (), "", "Term of the lease as this process knows it"),
+    MetricSpec(
+        "titan_router_follow_lag_seconds",
+        "gauge",
+        (),
+        "s",
+        "Since when a standby's mirror is known to be whole, -1 never",
+    ),
+    MetricSpec("titan_router_promotion_seconds", "gauge", (), "s", "From the proof that nobody leads to trading"),
     MetricSpec("titan_router_intent_copies_total", "gauge", (), "intents", "Copies of an intent that were recognised"),
     MetricSpec("titan_router_journal_rows_total", "counter", ("kind",), "rows", "Journal rows written, by kind"),
     MetricSpec("titan_router_outbox_rows", "gauge", (), "rows", "Journal rows that wait for the bus"),
@@ -184,16 +199,6 @@ class Metrics:
     """The metrics of one process, created on first use from the table."""
 
     def __init__(self, specs: tuple[MetricSpec, ...] | None = None) -> None:
-    MetricSpec("titan_router_leads", "gauge", (), "", "1 while this process leads its account, 0 while it stands by"),
-    MetricSpec("titan_router_lease_term", "gauge", (), "", "Term of the lease as this process knows it"),
-    MetricSpec(
-        "titan_router_follow_lag_seconds",
-        "gauge",
-        (),
-        "s",
-        "Since when a standby's mirror is known to be whole, -1 never",
-    ),
-    MetricSpec("titan_router_promotion_seconds", "gauge", (), "s", "From the proof that nobody leads to trading"),
         self.registry = CollectorRegistry()
         self._specs = {spec.name: spec for spec in (METRICS if specs is None else specs)}
         self._live: dict[str, Counter | Gauge | Histogram] = {}
