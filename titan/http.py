@@ -1,6 +1,6 @@
 """The HTTP face that every actor shares: health, liveness, readiness, metrics, bearer roles.
 
-Guarantees: a listener binds loopback; every health answer carries ages.
+Guarantees: a listener binds loopback; every health answer carries ages; every request is counted and timed.
 Never: trading logic, nor an open door to anything that changes state.
 """
 
@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 import titan
 from protos import system_pb2 as pb
@@ -108,15 +109,42 @@ def standard_app(actor: Served) -> web.Application:
         is_ready = actor.state == pb.ACTOR_STATE_READY
         return web.json_response({"status": "healthy" if is_ready else "unhealthy"}, status=200 if is_ready else 503)
 
-    async def metrics(_: web.Request) -> web.Response:
-        return web.Response(body=actor.metrics.exposition(), content_type="text/plain", charset="utf-8")
+    exposition: Callable[[], bytes] = getattr(actor, "exposition", actor.metrics.exposition)
 
-    app = web.Application()
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response(body=exposition(), content_type="text/plain", charset="utf-8")
+
+    app = web.Application(middlewares=[_counted(actor.metrics)])
     app.router.add_get("/health", health)
     app.router.add_get("/health/live", live)
     app.router.add_get("/health/ready", ready)
     app.router.add_get("/metrics", metrics)
     return app
+
+
+def _counted(metrics: Metrics) -> Middleware:
+    """Counts and times every request by its route, never by its path: a path is anybody's to choose."""
+    requests = metrics.counter("titan_http_requests_total")
+    seconds = metrics.histogram("titan_http_request_duration_seconds")
+
+    @web.middleware
+    async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
+        began = time.perf_counter()
+        status = 500
+        try:
+            response = await handler(request)
+            status = response.status
+            return response
+        except web.HTTPException as refused:
+            status = refused.status
+            raise
+        finally:
+            resource = request.match_info.route.resource
+            route = "unknown" if resource is None else resource.canonical
+            requests.labels(request.method, route, str(status)).inc()
+            seconds.labels(route).observe(time.perf_counter() - began)
+
+    return count
 
 
 async def serve_app(app: web.Application, port: int, host: str = HOST) -> web.AppRunner:

@@ -45,6 +45,17 @@ METRICS: tuple[MetricSpec, ...] = (
         "titan_ipc_missed_messages", "gauge", ("lane", "way"), "messages", "Messages since start that a way did not bring"
     ),
     MetricSpec("titan_bus_messages_total", "counter", ("actor", "direction"), "messages", "Bus messages by direction"),
+    MetricSpec(
+        "titan_http_requests_total", "counter", ("method", "route", "status_code"), "requests", "HTTP requests answered"
+    ),
+    MetricSpec(
+        "titan_http_request_duration_seconds",
+        "histogram",
+        ("route",),
+        "seconds",
+        "Time to answer an HTTP request",
+        (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5),
+    ),
     # Market data.
     MetricSpec("titan_cache_failures_total", "counter", ("actor",), "operations", "Cache operations that failed"),
     MetricSpec("titan_market_events_total", "counter", ("venue", "symbol", "kind"), "events", "Market data received"),
@@ -124,11 +135,27 @@ METRICS: tuple[MetricSpec, ...] = (
     ),
     MetricSpec("titan_execution_journal_lag_rows", "gauge", (), "rows", "Journal rows that the books do not cover yet"),
     MetricSpec("titan_execution_truth_pass_seconds", "histogram", (), "seconds", "Duration of a truth pass"),
+    MetricSpec("titan_backup_age_seconds", "gauge", (), "seconds", "Age of the last good backup of any kind"),
+    MetricSpec(
+        "titan_backup_kind_age_seconds",
+        "gauge",
+        ("kind",),
+        "seconds",
+        "Age of the last good journal, dump, base, or drill; +Inf is never",
+    ),
+    MetricSpec("titan_database_query_duration_ms", "histogram", ("operation",), "milliseconds", "Time of a query"),
+    MetricSpec("titan_database_size_bytes", "gauge", (), "bytes", "Size of the ledger's database"),
+    MetricSpec("titan_disk_free_percent", "gauge", (), "percent", "Free space of the disk under TITAN_HOME"),
+    MetricSpec("titan_initial_capital_usd", "gauge", (), "USD", "Capital paid in, as the ledger has it"),
+    MetricSpec("titan_nats_storage_percent", "gauge", (), "percent", "Use of the bus's disk quota"),
+    MetricSpec("titan_wal_archive_failing", "gauge", (), "", "1 while the ledger's log can't be archived"),
     MetricSpec("titan_health_status", "gauge", ("component",), "", "1 healthy, 0.5 degraded, 0 unhealthy"),
     MetricSpec("titan_nats_pending_messages", "gauge", ("stream", "consumer"), "messages", "Not acknowledged yet"),
     MetricSpec("titan_truth_confidence", "gauge", (), "", "Confidence in the books, 0 to 100"),
     MetricSpec("titan_truth_drift_total", "counter", ("kind",), "differences", "Differences that truth passes found"),
     # Router.
+    MetricSpec("titan_active_positions", "gauge", (), "positions", "Positions that are not flat"),
+    MetricSpec("titan_total_leverage", "gauge", (), "", "Exposure over equity, pending entries included"),
     MetricSpec("titan_drawdown_percent", "gauge", (), "percent", "Equity below its high watermark"),
     MetricSpec("titan_equity_usd", "gauge", (), "USD", "Cash plus unrealised profit"),
     MetricSpec(

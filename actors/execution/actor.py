@@ -31,13 +31,13 @@ from actors.execution.core import (
     StoreChanged,
     Tick,
 )
-from actors.execution.exposition import merged
 from actors.execution.health import Knowledge, components
 from actors.execution.http import Routes
 from actors.execution.intake import EVENTS, FEEDS, consume_all
 from actors.execution.opening import Links, OpenBooks, open_books
 from actors.execution.scribe import Scribe
 from actors.execution.shown import Shown
+from actors.execution.storage import Storage
 from actors.execution.venue import VenueSource
 from protos import market_pb2, system_pb2
 from protos import trading_pb2 as pb
@@ -47,6 +47,7 @@ from titan.bus import Received
 from titan.clock import Now
 from titan.effects import Publish, RaiseAlert
 from titan.errors import Transient
+from titan.exposition import merged
 from titan.http import HOST, serve_app, standard_app
 from titan.ids import new_ulid
 from titan.policy import load_policy
@@ -95,6 +96,7 @@ class Execution(Actor):
         await self.bus.subscribe(subjects.heartbeat("router"), system_pb2.Heartbeat, self._on_router_beat)
         await self.bus.serve(subjects.RPC_TRUTH, pb.TruthRequest, self._on_truth_request)
         self.spawn(self._ticks(), "ticks")
+        self.spawn(Storage(self, lambda: self._books).watch(), "storage")
         opening = self.spawn(self._open_books(), "open-books")
         await asyncio.wait({opening}, timeout=STORE_PATIENCE_S)
         if not opening.done():

@@ -23,6 +23,7 @@ from titan.actor import Actor, ActorContext, Component
 from titan.bus import Received
 from titan.codec import TRADING_STATE_FROM_PB
 from titan.errors import PortTaken, Transient
+from titan.exposition import merged
 from titan.http import HOST
 
 SERVICE = "titan.control.v1.Control"
@@ -46,6 +47,7 @@ class Gateway(Actor):
         self.ledger = PostgresLedger(context.runtime.postgres_dsn)
         self._server: grpc.aio.Server | None = None
         self._grpc_health = HealthServicer()
+        self._supervision = b""
 
     async def on_start(self) -> None:
         """Subscribes, then opens the gRPC port. Raises PortTaken."""
@@ -53,6 +55,7 @@ class Gateway(Actor):
         await self.bus.subscribe(subjects.ACTORS, system_pb2.ActorsSnapshot, self._on_message)
         await self.bus.subscribe(subjects.VENUE_STATUS, market_pb2.VenueStatus, self._on_message)
         await self.bus.subscribe(subjects.heartbeat("market_data"), system_pb2.Heartbeat, self._on_heartbeat)
+        await self.bus.subscribe(subjects.heartbeat("root"), system_pb2.Heartbeat, self._on_root_beat)
         self.spawn(self._watch_backlog(), "backlog")
         self.spawn(self._watch_counters(), "counters")
         await self._serve()
@@ -107,6 +110,14 @@ class Gateway(Actor):
         if not received.message.metrics:
             return
         self.model.apply_events_in(events_total(received.message.metrics.decode()))
+
+    async def _on_root_beat(self, received: Received[system_pb2.Heartbeat]) -> None:
+        if received.message.metrics:
+            self._supervision = received.message.metrics
+
+    def exposition(self) -> bytes:
+        """This process's metrics and the supervisor's last ones, which has no listener."""
+        return merged((self.metrics.exposition(), self._supervision))
 
     async def _watch_backlog(self) -> None:
         while True:

@@ -22,7 +22,11 @@ def show(metrics: Metrics, state: RouterState, config: RouterConfig, outbox_rows
     gauge("titan_risk_exposure_notional").set(float(state.exposure()))
     for position in view.positions(state, config):
         gauge("titan_position_pnl_usd").labels(position.symbol).set(float(position.unrealized_pnl))
-    gauge("titan_execution_active_positions").set(sum(not each.is_flat for each in state.positions.values()))
+    held = sum(not each.is_flat for each in state.positions.values())
+    gauge("titan_execution_active_positions").set(held)
+    gauge("titan_active_positions").set(held)
+    if equity is not None and equity > 0:
+        gauge("titan_total_leverage").set(float(state.exposure() / equity))
     gauge("titan_execution_filled_orders_total").set(state.filled)
     if state.finished:
         gauge("titan_order_fill_rate").set(state.filled / state.finished)

@@ -137,3 +137,20 @@ async def test_a_taken_port_is_named(server: str) -> None:
     port = int(server.rpartition(":")[2])
     with pytest.raises(PortTaken, match=f"port {port} on 127.0.0.1 is taken"):
         await serve_app(web.Application(), port)
+
+
+async def test_requests_are_counted_by_route_and_status_never_by_path() -> None:
+    actor = Actor()
+    (port,) = free_ports(1)
+    runner = await serve_app(standard_app(actor), port)
+    try:
+        async with ClientSession() as client:
+            for path in ("/health/live", "/health/live", "/no/such/path", "/another"):
+                async with client.get(f"http://127.0.0.1:{port}{path}") as answer:
+                    await answer.read()
+    finally:
+        await runner.cleanup()
+    told = actor.metrics.exposition().decode()
+    assert 'titan_http_requests_total{method="GET",route="/health/live",status_code="200"} 2.0' in told
+    assert 'titan_http_requests_total{method="GET",route="unknown",status_code="404"} 2.0' in told
+    assert "/another" not in told

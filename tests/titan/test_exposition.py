@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from actors.execution.exposition import merged
+from titan.exposition import merged
 from titan.metrics import Metrics, MetricSpec
 
 SPECS = (
