@@ -88,6 +88,7 @@ class Runtime(BaseModel):
     hmac_key_next: HmacKey | None = None
     policy_path: Path
     router_cpu: str = "auto"
+    fast_lane: bool = True
     execution_mode: Literal["active", "standby"] = "active"
     auto_arm: bool = True
     dashboard: bool = False
@@ -95,6 +96,7 @@ class Runtime(BaseModel):
     api_tokens: ApiTokens = ApiTokens()
     started_ms: int = 0
     log_level: str = "INFO"
+    bind: str = "127.0.0.1"
     memory_warn_mb: int = 400
     memory_recycle_mb: int = 500
 
@@ -122,6 +124,11 @@ class Runtime(BaseModel):
     def heartbeat_socket(self) -> Path:
         """Where actors of this node send their heartbeats. The guardian refuses a home that is too long for a socket."""
         return self.run_dir / "heartbeat.sock"
+
+    @property
+    def lane_dir(self) -> Path:
+        """The sockets of the fast lanes."""
+        return self.run_dir / "lanes"
 
     def nats_login(self, service: str) -> tuple[str, str]:
         """User and password of a service: one login for all when the run names one, else the service's own.

@@ -47,7 +47,17 @@ class Settings(BaseSettings):
     router_cpu: Annotated[str, _from("TITAN_ROUTER_CPU", "core of the router's event loop: auto, off or a number")] = (
         "auto"
     )
+    fast_lane: Annotated[
+        bool, _from("TITAN_FAST_LANE", "whether signals and intents take a socket of this node beside the bus")
+    ] = True
     execution_mode: Annotated[Literal["active"], _from("EXECUTION_MODE", "active: this router trades")] = "active"
+    nodes: Annotated[
+        str,
+        _from("TITAN_NODES", "comma-separated roles (brain, execution, scavenger) that have Ray nodes of their own"),
+    ] = ""
+    bind: Annotated[
+        str, _from("TITAN_BIND", "address of the actors' HTTP listeners: 0.0.0.0 in a container on private networks")
+    ] = "127.0.0.1"
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"], _from("TITAN_LOG_LEVEL", "what the logs keep")
     ] = "INFO"

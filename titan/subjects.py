@@ -44,6 +44,7 @@ VENUE_STATUS = "titan.data.venues.status.v1"
 POWERLAW_ALL = "titan.data.powerlaw.metrics.v1.>"
 
 ACTORS = "titan.sys.actors.v1"
+JOURNAL_TAIL_ALL = "titan.sys.journal.v1.>"
 HEARTBEAT_ALL = "titan.sys.heartbeat.v1.>"
 
 RPC_CANDLES = "titan.rpc.market.candles.v1"
@@ -118,6 +119,11 @@ def book(venue: str, symbol: str) -> str:
     return f"titan.data.venues.orderbooks.v1.{venue}.{token(symbol)}"
 
 
+def journal_tail(venue: str, account: str) -> str:
+    """Where an account's leading router sends what it journals, while somebody follows."""
+    return f"titan.sys.journal.v1.{venue}.{account}"
+
+
 def heartbeat(service: str) -> str:
     """The pulse of one actor."""
     return f"titan.sys.heartbeat.v1.{service}"
@@ -126,6 +132,27 @@ def heartbeat(service: str) -> str:
 def dead_letter(service: str) -> str:
     """Where a service puts what it could not accept."""
     return f"titan.dlq.{service}.v1"
+
+
+@dataclass(frozen=True, slots=True)
+class LaneRow:
+    """A fast lane: the services that send a subject's messages over a socket too, and who listens."""
+
+    name: str
+    subject: str
+    senders: tuple[str, ...]
+    receivers: tuple[str, ...]
+
+    def carries(self, subject: str) -> bool:
+        """Whether a message on `subject` travels on this lane."""
+        return subject == self.subject or (self.subject[-1] == ">" and subject.startswith(self.subject[:-1]))
+
+
+# An operator's own intents stay on the bus: they must not overtake the state that a receipt has just named.
+LANES = (
+    LaneRow("signals", SIGNAL_SUBMIT, ("scavenger", "hunter", "sentinel"), ("brain",)),
+    LaneRow("intents", INTENT_PLACE_ALL, ("brain",), ("router", "router_standby")),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,10 +204,11 @@ SUBJECTS: tuple[SubjectSpec, ...] = (
     SubjectSpec(POWERLAW_ALL, "PowerLawMetrics", (), ("brain", "scavenger")),
     SubjectSpec(HEARTBEAT_ALL, "Heartbeat", _ALL, ("root", "router", "execution", "gateway"), signed=False),
     SubjectSpec(ACTORS, "ActorsSnapshot", ("root",), ("gateway",)),
+    SubjectSpec(JOURNAL_TAIL_ALL, "JournalTail", ("router",), ("router",)),
     SubjectSpec(RPC_CANDLES, "CandlesRequest -> CandlesReply", ("scavenger",), ("market_data",)),
     SubjectSpec(RPC_POLICY_HASH, "PolicyHashRequest -> PolicyHashReply", ("brain", "gateway"), ("router",)),
     SubjectSpec(RPC_TRUTH, "TruthRequest -> Truth", ("gateway", "brain"), ("execution",)),
-    SubjectSpec(RPC_JOURNAL, "JournalFollowRequest -> JournalFollowReply", ("execution",), ("router",)),
+    SubjectSpec(RPC_JOURNAL, "JournalFollowRequest -> JournalFollowReply", ("execution", "router"), ("router",)),
     SubjectSpec(RPC_ACTORS, "ActorsRequest -> ActorsSnapshot", ("gateway",), ("root",)),
     SubjectSpec(RPC_RESTART, "RestartActorRequest -> RestartActorReply", ("gateway",), ("root",)),
     SubjectSpec(DLQ_ALL, "DeadLetter", _ALL, (), signed=False),
@@ -243,6 +271,7 @@ CONSUMERS: tuple[ConsumerSpec, ...] = (
 
 BUCKETS: tuple[BucketSpec, ...] = (
     BucketSpec("titan_brain", ("brain",)),
+    BucketSpec("titan_lease", ("router",)),
     BucketSpec("titan_supervision", ("root",)),
 )
 

@@ -16,7 +16,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
-from typing import TypedDict, TypeVar, Unpack
+from typing import TypeVar, Unpack
 
 import nats
 import nats.errors
@@ -32,8 +32,9 @@ from titan.access import inbox_of
 from titan.bus.asking import ask
 from titan.bus.consumption import ANSWER_S, HELD_S, Consumption, outside
 from titan.bus.durable import ACK_WAIT_S, DurableConsumer
-from titan.bus.opening import M, Opener, Received
-from titan.bus.streams import CONNECT_TIMEOUT_S, ensure_streams, wait_for_port
+from titan.bus.lanes import LaneHealth, Lanes
+from titan.bus.opening import Links, M, Opener, Received
+from titan.bus.streams import CONNECT_TIMEOUT_S, backlog_of, ensure_streams, wait_for_port
 from titan.codes import DeadLetterReason
 from titan.envelope import Head, KeyRing, Verifier, seal
 from titan.errors import Rejected, Transient
@@ -52,15 +53,6 @@ Handler = Callable[[Received[M]], Awaitable[None]]
 RawHandler = Callable[[str, bytes, str], Awaitable[None]]
 
 
-class Links(TypedDict, total=False):
-    """How a message hangs together with others; what is left out is empty, an envelope id is made."""
-
-    correlation_id: str
-    causation_id: str
-    idempotency_key: str
-    envelope_id: str
-
-
 class Bus:
     """One service's connection. Create it with `Bus.connect`."""
 
@@ -77,6 +69,7 @@ class Bus:
         self._consumption = Consumption()
         self._opener = Opener(client, self._verifier, service, metrics)
         self._out = metrics.counter("titan_bus_messages_total").labels(service, "out")
+        self._lanes = Lanes(runtime.lane_dir, service if runtime.fast_lane else "", metrics, self._log)
 
     @classmethod
     async def connect(cls, runtime: Runtime, service: str, metrics: Metrics | None = None) -> Bus:
@@ -120,6 +113,7 @@ class Bus:
         bus = cls(client, runtime, service, Metrics() if metrics is None else metrics)
         await ensure_streams(bus.jetstream)
         buses.append(bus)
+        bus._lanes.start(bus._keep)
         return bus
 
     @property
@@ -130,6 +124,11 @@ class Bus:
     def stalled(self) -> str:
         """The consumer that has work and does none, and for how long; nothing when all is well."""
         return self._consumption.stalled(time.monotonic(), connected=self.connected)
+
+    @property
+    def lane(self) -> LaneHealth | None:
+        """How the fast lane that this service listens to stands; None without one."""
+        return self._lanes.health()
 
     @property
     def client(self) -> Client:
@@ -166,6 +165,7 @@ class Bus:
     async def publish(self, subject: str, message: Message, **links: Unpack[Links]) -> str:
         """Sends on core NATS and returns the envelope id. While disconnected it is buffered up to 16 MB."""
         sealed, wire = self.seal(subject, message, **links)
+        self._lanes.send(subject, wire)
         await self._nc.publish(subject, wire)
         self._out.inc()
         return sealed
@@ -190,12 +190,18 @@ class Bus:
     async def subscribe(self, subject: str, message_type: type[M], handler: Handler[M]) -> Subscription:
         """Calls `handler` with each verified message; identical copies are dropped and counted."""
 
-        async def on_message(msg: Msg) -> None:
-            received = await self._opener.open(msg.subject, msg.data, message_type)
+        async def take(on: str, data: bytes) -> None:
+            received = await self._opener.open(on, data, message_type)
             if received is not None:
                 await self._guarded(handler(received))
 
-        return await self._subscribed(subject, on_message)
+        async def on_message(msg: Msg) -> None:
+            self._lanes.came_by_bus(subject, msg.data)
+            await take(msg.subject, msg.data)
+
+        subscription = await self._subscribed(subject, on_message)
+        await self._lanes.listen(subject, take, self._keep)
+        return subscription
 
     async def subscribe_raw(self, subject: str, handler: RawHandler) -> Subscription:
         """Calls `handler(subject, data, reply)` with bytes as they came, unverified."""
@@ -335,19 +341,11 @@ class Bus:
 
     async def pending(self, stream: str, durable: str) -> int:
         """Messages a durable consumer has not acknowledged yet. Raises Transient."""
-        try:
-            info = await self._js.consumer_info(stream, durable)
-        except (nats.errors.Error, nats.js.errors.Error) as error:
-            raise Transient(f"consumer {durable} can't be asked: {error!r}") from error
-        return int(info.num_pending or 0) + int(info.num_ack_pending or 0)
+        return (await self.backlog(stream)).get(durable, 0)
 
     async def backlog(self, stream: str) -> dict[str, int]:
         """Unacknowledged messages of each durable consumer of a stream. Raises Transient."""
-        try:
-            infos = await self._js.consumers_info(stream)
-        except (nats.errors.Error, nats.js.errors.Error, OSError) as error:
-            raise Transient(f"consumers of {stream} can't be asked: {error!r}") from error
-        return {info.name: int(info.num_pending or 0) + int(info.num_ack_pending or 0) for info in infos}
+        return await backlog_of(self._js, stream)
 
     async def _guarded(self, work: Awaitable[None]) -> None:
         """Lets a handler's failure reach `failed`: nats-py itself would only log it and carry on."""
@@ -379,6 +377,7 @@ class Bus:
     async def close(self) -> None:
         """Stops the consumers, sends what is buffered, and disconnects."""
         await end_all(self._tasks)
+        self._lanes.close()
         if self._failure.done() and not self._failure.cancelled():
             self._failure.exception()
         else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, TypedDict, TypeVar
 
 import nats.errors
 from google.protobuf import symbol_database
@@ -29,6 +29,15 @@ M = TypeVar("M", bound=Message)
 
 CONTRACTS = (brain_pb2, market_pb2, phase_pb2, system_pb2, trading_pb2)
 """Imported so that the symbol database knows every message that may travel, whatever else a service imports."""
+
+
+class Links(TypedDict, total=False):
+    """How a message hangs together with others; what is left out is empty, an envelope id is made."""
+
+    correlation_id: str
+    causation_id: str
+    idempotency_key: str
+    envelope_id: str
 
 
 @dataclass(frozen=True, slots=True)

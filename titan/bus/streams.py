@@ -72,6 +72,15 @@ async def ensure_streams(jetstream: JetStreamContext) -> None:
             )
 
 
+async def backlog_of(jetstream: JetStreamContext, stream: str) -> dict[str, int]:
+    """Unacknowledged messages of each durable consumer of a stream. Raises Transient."""
+    try:
+        infos = await jetstream.consumers_info(stream)
+    except (nats.errors.Error, nats.js.errors.Error, OSError) as error:
+        raise Transient(f"consumers of {stream} can't be asked: {error!r}") from error
+    return {info.name: int(info.num_pending or 0) + int(info.num_ack_pending or 0) for info in infos}
+
+
 async def _until_it_answers(jetstream: JetStreamContext) -> None:
     deadline = time.monotonic() + CONNECT_TIMEOUT_S
     while True:
