@@ -38,8 +38,8 @@ class Town:
 
 
 @contextlib.asynccontextmanager
-async def town(kinds: Collection[Kind], *, speed: float, service: str) -> AsyncIterator[Town]:
-    """Starts servers, venue, tap and a bus that signs as `service`."""
+async def town(kinds: Collection[Kind], *, speed: float, service: str, fast_lane: bool = True) -> AsyncIterator[Town]:
+    """Starts servers, venue, tap and a bus that signs as `service`, with the fast lanes beside it or without."""
     async with contextlib.AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="titan-bench-")))
         # As root PostgreSQL runs under another user, who must be able to walk in.
@@ -71,6 +71,7 @@ async def town(kinds: Collection[Kind], *, speed: float, service: str) -> AsyncI
             venues=(address,),
             symbols=(SYMBOL,),
             speed=speed,
+            fast_lane=fast_lane,
             started_ms=time.time_ns() // 1_000_000,
         )
         configure("bench", runtime.log_dir, "WARNING")
