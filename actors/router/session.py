@@ -41,6 +41,18 @@ Spawn = Callable[[Coroutine[object, object, None], str], object]
 Cursor = Callable[[], int]
 
 
+def since_ms(cursor_ms: int, read_ms: int | None, speed: float) -> int:
+    """Market time from which executions must be read; 0 for the venue's whole memory.
+
+    The cursor alone does not do: the stream moves it on while REST is away, and what the stream lost, or never carries
+    (funding), would fall behind it. `read_ms` is when the last complete read was asked for.
+    """
+    if cursor_ms <= 0:
+        return 0
+    known_ms = cursor_ms if read_ms is None else min(cursor_ms, read_ms)
+    return max(1, known_ms - max(OVERLAP_MS, int(OVERLAP_WALL_MS * speed)))
+
+
 class VenueSession:
     """One account's venue I/O. `feed` hands events to the core, `cursor` says up to when executions are booked."""
 
@@ -53,6 +65,7 @@ class VenueSession:
         self._spawn = spawn
         self._feed = feed
         self._cursor = cursor
+        self._read_ms: int | None = None
         self._latency = metrics.histogram("titan_order_latency_seconds")
         self._ack_latency = metrics.histogram("titan_execution_ack_latency_ms").labels(venue.name)
         self._wake = asyncio.Event()
@@ -169,7 +182,9 @@ class VenueSession:
         if executions:
             # Cleared first: what is asked for while this page is on its way must be read again.
             self._want_executions = False
+            asked_ms = self._clock.now().market_ms
             self._feed(ExecutionsSeen(tuple(await self._venue.executions(since, self._until()))))
+            self._read_ms = asked_ms
         if report:
             self._want_report = False
             self._feed(await self._report())
@@ -184,10 +199,7 @@ class VenueSession:
         return VenueReport(tuple(orders), tuple(positions), wallet, asked_ms)
 
     def _since(self) -> int:
-        cursor = self._cursor()
-        if cursor <= 0:
-            return 0
-        return max(1, cursor - max(OVERLAP_MS, int(OVERLAP_WALL_MS * self._clock.speed)))
+        return since_ms(self._cursor(), self._read_ms, self._clock.speed)
 
     def _until(self) -> int:
         return self._clock.now().market_ms + OVERLAP_MS
@@ -256,6 +268,7 @@ class VenueSession:
 
     async def _recovery(self, unsettled: list[Order], halt_reason: str) -> RecoveryReport:
         since, until = self._since(), self._until()
+        asked_ms = self._clock.now().market_ms
         executions = tuple(await self._venue.executions(since, until))
         while True:
             closed = tuple(await self._venue.closed_orders(since, until))
@@ -265,6 +278,7 @@ class VenueSession:
             if len(after) == len(executions):
                 break
             executions = after
+        self._read_ms = asked_ms
         known = {each.client_order_id for each in (*closed, *report.open_orders)}
         named = {each.venue_order_id for each in (*closed, *report.open_orders)}
         missing: list[tuple[str, VenueOrder | None]] = []

@@ -253,6 +253,19 @@ async def test_executions_are_read_from_before_the_cursor(stage: Stage) -> None:
     assert ("executions", T0 - module.OVERLAP_MS) in stage.venue.calls
 
 
+async def test_executions_are_read_from_before_the_last_complete_read_however_far_the_stream_has_come(
+    stage: Stage,
+) -> None:
+    stage.cursor[0] = T0
+    stage.run(stage.session.poll())
+    await stage.met(lambda: stage.venue.count("executions") >= 1)
+    stage.venue.say("executions", *[Transient("away")] * 3)
+    stage.cursor[0] = T0 + 10 * module.OVERLAP_MS
+    asked = stage.venue.count("executions")
+    await stage.met(lambda: stage.venue.count("executions") >= asked + 4)
+    assert {call for call in stage.venue.calls if call[0] == "executions"} == {("executions", T0 - module.OVERLAP_MS)}
+
+
 async def test_a_venue_that_does_not_answer_is_told_once_and_so_is_its_return(stage: Stage) -> None:
     stage.venue.say("executions", Transient("away"), Ambiguous("away"), Rejected("X", "away"))
     stage.run(stage.session.poll())
