@@ -64,6 +64,8 @@ class Actor:
     """A supervised part of Titan. Subclasses set `name` and override the hooks."""
 
     name: ClassVar[str]
+    # Under which name it speaks on the bus; its own when empty.
+    service: ClassVar[str] = ""
     http: ClassVar[str | None] = None
     heartbeat_s: ClassVar[float] = 1.0
     health_details: bool = True
@@ -192,7 +194,7 @@ class Actor:
             with contextlib.suppress(PermissionError):  # granted to root only; without it the loop waits its turn
                 os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self.niceness)
         self.spawn(self._heartbeats(), "heartbeat")
-        self.bus = await Bus.connect(self.runtime, self.name, self.metrics)
+        self.bus = await Bus.connect(self.runtime, self.service or self.name, self.metrics)
         self.spawn(self.bus.failed(), "bus")
         if self.http is not None:
             app = standard_app(self)
@@ -311,12 +313,13 @@ class Actor:
         self._progress += 1
         self._look_at_consumption()
         beat = self.heartbeat(with_metrics=with_metrics)
+        self.describe(beat)
         if with_metrics:
             self._last_metrics = time.monotonic()
         bus: Bus | None = getattr(self, "bus", None)
-        if bus is not None and bus.connected:
+        if bus is not None and bus.connected and self.speaks():
             with contextlib.suppress(nats.errors.Error):
-                await bus.publish(subjects.heartbeat(self.name), beat)
+                await bus.publish(subjects.heartbeat(self.service or self.name), beat)
         beat.metrics = b""
         with contextlib.suppress(OSError):  # no supervisor listens, or its queue is full: the next beat will do
             self._socket.sendto(beat.SerializeToString(), str(self.runtime.heartbeat_socket))

@@ -103,6 +103,7 @@ class RejectCode(StrEnum):
     VENUE_REJECTED = "VENUE_REJECTED"
     NOT_AT_VENUE = "NOT_AT_VENUE"
     JOURNAL_FAILED = "JOURNAL_FAILED"
+    NOT_LEADER = "NOT_LEADER"
 
 
 class OperatorCode(StrEnum):
@@ -216,6 +217,7 @@ DESCRIPTIONS: dict[type[StrEnum], dict[str, str]] = {
         "VENUE_REJECTED": "The venue refused the order.",
         "NOT_AT_VENUE": "The order was in doubt, and the venue never knew it: it did not leave.",
         "JOURNAL_FAILED": "The journal could not be written, so nothing was sent.",
+        "NOT_LEADER": "The router's lease had run out at the moment of the send, so nothing was sent.",
     },
     OperatorCode: {
         "DONE": "The command was carried out.",

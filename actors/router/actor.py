@@ -1,99 +1,88 @@
-"""The router's shell: journal, venue session, bus, timers, metrics around the core.
+"""The router's shell: lease, journal, venue session, bus, timers, metrics around the core.
 
-Guarantees: Ready only after the journal was replayed and agreed with the venue; effects happen in the core's order,
-rows before sends; an opening whose row could not be written is not sent; events go to the bus after their rows.
+One router leads an account, another of the same class may stand by: it keeps a mirror of the core and takes over when the leader
+is proven dead. Guarantees: a leader is Ready only after the journal was replayed and agreed with the venue, a standby after its
+mirror was whole; effects happen in the core's order, rows before sends; an opening whose row could not be written, or for which
+the lease has run out, is not sent; events go to the bus after their rows.
 Never: Postgres, Redis or Ray; a lock wait or fsync on the loop's thread.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import time
-from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import ClassVar, assert_never
+from typing import ClassVar
 
-from actors.router import gauges, view
+from actors.router import chores, health
 from actors.router.affinity import Affinity
+from actors.router.compaction import compact_if_due
 from actors.router.core import RouterCore
-from actors.router.effects import (
-    Append,
-    CancelOrder,
-    Effect,
-    FetchExecutions,
-    FetchReport,
-    LookUp,
-    Receipt,
-    SendOrder,
-    StateChanged,
-)
-from actors.router.events import Event, LinkChanged, SendFailed, Tick, TimerFired
+from actors.router.events import Event
+from actors.router.follow import Broadcast, Follower, Mirror
 from actors.router.intake import Intake
+from actors.router.lease import Lease
 from actors.router.outbox import Outbox
+from actors.router.performer import Performer
 from actors.router.session import BACKOFF_S, VenueSession
 from actors.router.state import RouterConfig
+from actors.router.succession import Succession
+from actors.router.tenure import Tenure, holder_of, now_ms
 from actors.router.writer import JournalWriter
+from protos import system_pb2
 from protos import trading_pb2 as pb
 from titan import subjects
 from titan.actor import Actor, ActorContext, Component
-from titan.codec import TRADING_STATE_TO_PB
-from titan.codes import TradingState
-from titan.effects import CancelTimer, RaiseAlert, SetTimer
 from titan.envelope import KeyRing, Verifier
 from titan.errors import Ambiguous, Rejected, Transient
-from titan.halt import clear_halt, read_halt
+from titan.halt import read_halt
 from titan.instruments import Instruments
-from titan.journal import Journal, JournalFailed
+from titan.journal import Journal, JournalBusy
 from titan.policy import load_policy
 from titan.symbols import whitelisted
 from titan.venues.base import Venue
 
-TICK_S = 1.0
-BUS_WATCH_S = 0.1
-SYNC_S = 1.0
-AFFINITY_S = 2.0
-CONFLATE_S = 0.05
 SEND_PATIENCE_S = 3.0
 ANNOUNCE_PATIENCE_S = 1.0
-STALE_S = 15.0
+CLAIM_AGAIN_S = 0.2
 
 
 class Router(Actor):
     """Trades what the brain orders, on one account."""
 
     name: ClassVar[str] = "router"
+    service: ClassVar[str] = "router"
     http: ClassVar[str | None] = "router_http"
     heartbeat_s: ClassVar[float] = 0.25
+    # Whether it may be the first to lead; a standby only follows a leader.
+    eager: ClassVar[bool] = True
 
     def __init__(self, context: ActorContext) -> None:
         super().__init__(context)
         self.core: RouterCore
+        self._config: RouterConfig
         self._journal: Journal
         self._venue: Venue
         self._session: VenueSession
-        self._writer: JournalWriter
         self._outbox: Outbox
         self._intake: Intake
         self._affinity: Affinity
-        self._events: deque[Event] = deque()
-        self._performing = False
-        self._state_due = False
-        self._synced_seq = 0
+        self._tenure: Tenure
+        self._follower: Follower | None = None
+        self._mirror: Mirror
+        self._performer: Performer | None = None
 
     # life
 
     async def on_start(self) -> None:
-        """Replays the journal, agrees with the venue, then listens."""
+        """Leads when nobody does, follows when somebody does."""
         self._affinity = Affinity(self.runtime.router_cpu)
-        self._affinity.raise_priority()
-        self._affinity.apply()
         policy = load_policy(self.runtime.policy_path)
         self.log.info("risk policy", policy_hash=policy.hash)
         # The import of ccxt and the replay take a second or more: on a thread, so that the heartbeat goes on meanwhile.
         self._venue = await asyncio.to_thread(self.make_venue)
-        config = RouterConfig(
+        config = self._config = RouterConfig(
             venue=self._venue.name,
             account=self._venue.account,
             policy=policy,
@@ -104,40 +93,119 @@ class Router(Actor):
             auto_arm=self.runtime.auto_arm,
             started_ms=self.runtime.started_ms,
         )
-        await asyncio.to_thread(self._remember, config)
-        self._outbox = Outbox(self.bus, self._journal, self.log)
-        self._writer = JournalWriter(self._journal, self._outbox, self.metrics, self._journal_changed)
-        self._outbox.put(self._journal.rows(self._journal.published_seq))
+        self._mirror = Mirror(lambda: RouterCore(config, 0))
         self._session = VenueSession(
             self._venue, self.clock, self.metrics, self.log, self.spawn, self.feed, lambda: self.core.state.cursor_ms
         )
-        self._perform(self.core.start(self.clock.now(), os.getpid()))
+        self._intake = Intake(
+            self.bus, self.runtime, config, self.clock, Verifier(KeyRing.of(self.runtime)), self.log, self.feed
+        )
+        await self._intake.watch()
+        eager = self.eager and self.runtime.execution_mode == "active"
+        lease = Lease(holder_of(self.runtime, self.name), eager=eager)
+        self._tenure = Tenure(self.bus, lease, config.venue, config.account, self.log)
+        succession = Succession(self._tenure, self.log)
+        if not (await succession.is_open() and await self._led(succession)):
+            await self._follow(succession)
+
+    async def _follow(self, succession: Succession) -> None:
+        """Keeps the mirror until it is this router's turn; returns when the mirror is whole, or this router leads."""
+        config = self._config
+        self._follower = Follower(
+            self.bus, self._mirror, self.name, config.venue, config.account, self._ask_leader, self.log
+        )
+        following = self.spawn(self._follower.run(), "follow")
+
+        async def succeed() -> None:
+            while True:
+                await succession.turn()
+                if await self._led(succession):
+                    following.cancel()
+                    return
+
+        leading = self.spawn(succeed(), "succession")
+        whole = asyncio.ensure_future(self._follower.whole.wait())
+        await asyncio.wait({whole, leading}, return_when=asyncio.FIRST_COMPLETED)
+        whole.cancel()
+        self.log.info("mode", mode=self.mode, row=self._mirror.seq)
+
+    async def _ask_leader(self, asked: pb.JournalFollowRequest) -> pb.JournalFollowReply:
+        return await self.bus.request(subjects.RPC_JOURNAL, asked, pb.JournalFollowReply, timeout_s=1.0)
+
+    async def _led(self, succession: Succession) -> bool:
+        """Takes over journal and lease, agrees with the venue and listens; False when another router was quicker."""
+        began = time.perf_counter()
+        lease = self._tenure.lease
+        predecessor = None if lease.entry is None else lease.entry.record.holder
+        try:
+            await asyncio.to_thread(self._remember)
+        except JournalBusy as error:
+            self.log.info("another router was quicker", detail=str(error))
+            return False
+        succession.close()
+        lease.lead(self._journal.term)
+        self._affinity.raise_priority()
+        self._affinity.apply()
+        held = await self._tenure.claim()
+        while not held and (predecessor is None or predecessor.place != lease.me.place):
+            # What was not led on this place may be led elsewhere: without the bus's word nothing may be sent.
+            await asyncio.sleep(CLAIM_AGAIN_S)
+            held = await self._tenure.claim()
+        await self._open_for_trade(held)
+        seconds = time.perf_counter() - began
+        self.metrics.gauge("titan_router_promotion_seconds").set(seconds)
+        self.log.info("leads", term=lease.term, seconds=seconds, after=repr(predecessor))
+        return True
+
+    async def _open_for_trade(self, held: bool) -> None:
+        self._outbox = Outbox(self.bus, self._journal, self.log)
+        broadcast = Broadcast(self.bus, self._journal, self._config.venue, self._config.account)
+        performer = Performer(self, self.core, self._session, self._outbox, self._tenure, self._affinity)
+        writer = JournalWriter(self._journal, self._outbox, self.metrics, performer.link_of("journal"), broadcast.put)
+        self._outbox.put(self._journal.rows(self._journal.published_seq))
+        self._performer = performer
+        performer.begin(writer)
+        lease_changed = performer.link_of("lease")
+        if not held:
+            lease_changed(False, chores.UNCONFIRMED)
+        self.spawn(chores.keep_lease(self._tenure, held, lease_changed), "lease")
         self.feed(await self._session.recover(self.core.unsettled(), read_halt(self.runtime.home) or ""))
-        await self._set_leverages(config)
+        if self.state == system_pb2.ACTOR_STATE_STARTING:
+            await self._set_leverages(self._config)
         self._report_torn()
-        keys = Verifier(KeyRing.of(self.runtime))
-        self._intake = Intake(self.bus, self.runtime, config, self.clock, keys, self.log, self.feed)
         self._intake.last_seq = lambda: self._journal.last_seq
+        self._intake.followed = broadcast.follow
         for work, name in (
             (self._outbox.run(), "outbox"),
+            (broadcast.run(), "broadcast"),
             (self._session.stream(), "stream"),
             (self._session.poll(), "poll"),
-            (self._tick(), "tick"),
-            (self._watch_bus(), "bus-watch"),
-            (self._sync(), "sync"),
-            (self._keep_affinity(), "affinity"),
+            (chores.tick(writer, self._outbox, self.feed), "tick"),
+            (chores.watch_bus(self.bus, performer.link_of("bus")), "bus-watch"),
+            (chores.sync(self._journal, self.log), "sync"),
+            (chores.keep_affinity(self._affinity, self.metrics), "affinity"),
         ):
             self.spawn(work, name)
         await self._intake.open()
-        await self._publish_state()
+        await performer.publish_state()
 
-    def _remember(self, config: RouterConfig) -> None:
+    def _remember(self) -> None:
+        """Opens the journal and replays what the mirror does not have; all of it when the mirror is of another journal."""
         began = time.perf_counter()
-        self._journal = Journal.open(self.runtime.journal_path)
-        core = RouterCore(config, self._journal.term)
-        count = core.replay(self._journal.rows())
-        self.core = core
-        self.log.info("journal replayed", rows=count, term=self._journal.term, seconds=time.perf_counter() - began)
+        mirror = self._mirror
+        checked = (mirror.seq, mirror.head) if mirror.seq else None
+        journal = Journal.open(self.runtime.journal_path, after_term=self._tenure.lease.last_term, checked=checked)
+        if checked is None or not journal.continues:
+            compacted = compact_if_due(journal, self._config, self.clock.now().wall_ms)
+            if compacted is not None:
+                self.log.info(
+                    "journal compacted", base=compacted.base_seq, rows=compacted.rows, refused=compacted.refused
+                )
+            mirror.begin_anew()
+        count = mirror.core.replay(journal.rows(mirror.seq))
+        mirror.core.state.term = journal.term
+        self.core, self._journal = mirror.core, journal
+        self.log.info("journal replayed", rows=count, term=journal.term, seconds=time.perf_counter() - began)
 
     def make_venue(self) -> Venue:
         """The account's adapter; the import pays for ccxt."""
@@ -147,16 +215,22 @@ class Router(Actor):
 
     async def on_drain(self) -> None:
         """Takes no new intents; waits for sends under way."""
+        if self._performer is None:
+            return
         self._intake.draining = True
         deadline = time.monotonic() + SEND_PATIENCE_S
         while self._session.in_flight and time.monotonic() < deadline:
             await asyncio.sleep(0.01)
 
     async def on_stop(self) -> None:
-        """Announces what waits, makes the journal durable, lets the venue go."""
+        """Announces what waits, makes the journal durable, gives the lease back, lets the venue go."""
+        if self._performer is None:
+            await self._venue.close()
+            return
         await self._outbox.drained(ANNOUNCE_PATIENCE_S)
         self._outbox.note()
         await self._venue.close()
+        await self._tenure.release()
         self._journal.fold()
         self._journal.close()
 
@@ -191,145 +265,69 @@ class Router(Actor):
             )
             self.spawn(self.alert("JOURNAL_TORN", "CRITICAL", text), "alert")
 
-    # events and effects
-
     def feed(self, event: Event) -> None:
-        """Hands an event to the core and performs what it asks for; an event fed meanwhile waits its turn."""
-        self._events.append(event)
-        if self._performing:
-            return
-        self._performing = True
-        try:
-            while self._events:
-                self._perform(self.core.handle(self._events.popleft(), self.clock.now()))
-                self.advance()
-        finally:
-            self._performing = False
-
-    def _perform(self, effects: Iterable[Effect]) -> None:
-        for effect in effects:
-            match effect:
-                case Append():
-                    self._writer.append(effect.rows)
-                case SendOrder():
-                    self._send(effect)
-                case StateChanged():
-                    self._state_changed()
-                case CancelOrder():
-                    self._session.cancel(effect.order)
-                case LookUp():
-                    self._session.look_up(effect.order)
-                case FetchExecutions():
-                    self._session.fetch_executions()
-                case FetchReport():
-                    self._session.fetch_report()
-                case SetTimer():
-                    self._set_timer(effect)
-                case CancelTimer():
-                    self.cancel(effect.key)
-                case RaiseAlert():
-                    self.spawn(self.alert(effect.code, effect.severity, effect.message, effect.labels), "alert")
-                case Receipt():
-                    self.spawn(self._answer(effect), "receipt")
-                case _:
-                    assert_never(effect)
-
-    def _send(self, effect: SendOrder) -> None:
-        if not self._writer.healthy and not effect.order.reduce_only:
-            self.feed(SendFailed(effect.order.client_order_id, "unjournalled", "its row could not be written first"))
-            return
-        self._session.send(effect.order, effect.t_wall_ns)
-
-    def _set_timer(self, timer: SetTimer) -> None:
-        async def fire() -> None:
-            self.feed(TimerFired(timer.key))
-
-        seconds = timer.after_ms / 1000 / (self.clock.speed if timer.clock == "market" else 1.0)
-        self.after(timer.key, seconds, fire)
-
-    def _journal_changed(self, up: bool, detail: str) -> None:
-        self.feed(LinkChanged("journal", up, detail))
-
-    async def _answer(self, receipt: Receipt) -> None:
-        self.log.info(
-            "operator receipt",
-            verb=receipt.verb,
-            command_id=receipt.command_id,
-            accepted=receipt.accepted,
-            code=receipt.code.value,
-            state=receipt.current.value,
-            detail=receipt.detail,
-            effects=list(receipt.effects),
-        )
-        if receipt.accepted and receipt.verb == "resume" and receipt.current is not TradingState.HALTED:
-            clear_halt(self.runtime.home)
-        if not receipt.reply:
-            return
-        # Before the answer, on the same connection: whoever acts on the answer meets a brain that knows the new state.
-        await self._publish_state()
-        message = pb.OperatorReceipt(
-            command_id=receipt.command_id,
-            accepted=receipt.accepted,
-            prior_state=TRADING_STATE_TO_PB[receipt.prior],
-            new_state=TRADING_STATE_TO_PB[receipt.current],
-            code=receipt.code.value,
-            detail=receipt.detail,
-            effects=receipt.effects,
-        )
-        await self.bus.reply(receipt.reply, subjects.operator(receipt.verb), message)
+        """Hands an event to the core; a standby's learns quotes and the brain's pulse, and owes nobody anything for them."""
+        if self._performer is None:
+            self._mirror.core.handle(event, self.clock.now())
+        else:
+            self._performer.feed(event)
 
     # telling
 
-    def _state_changed(self) -> None:
-        if self._state_due:
-            return
-        self._state_due = True
-        self.after("state", CONFLATE_S, self._publish_state)
-
-    async def _publish_state(self) -> None:
-        self.cancel("state")
-        self._state_due = False
-        if not self.bus.connected:
-            return
-        gauges.show(self.metrics, self.core.state, self.core.config, len(self._outbox))
-        message = view.router_state(self.core.state, self.core.config, self.clock.now(), self._affinity.last)
-        await self.bus.publish(subjects.ROUTER_STATE, message)
+    def busy(self) -> bool:
+        """An order is on its way to the venue, or in doubt."""
+        return not self._state_unready() and bool(self._session.in_flight or self.core.state.lookups)
 
     def components(self) -> Mapping[str, Component]:
-        """Venue stream, venue REST, journal, books, affinity."""
-        if self._state_unready():
+        """Venue, journal, lease, books and affinity of a leader; how a standby follows."""
+        performer = self._performer
+        if performer is None and self._follower is not None:
+            entry = self._tenure.lease.entry
+            leader = "nobody" if entry is None else f"{entry.record.holder.name}, term {entry.record.term}"
+            return health.following(self._follower.lag_s, self._mirror.seq, leader)
+        if performer is None or self._state_unready():
             return {"recovery": Component("degraded", "journal and venue are being brought into agreement")}
-        state, now = self.core.state, time.monotonic()
-        rest_age, stream_age = now - self._session.rest_seen_s, now - self._session.stream_seen_s
-        away = state.impediments
-        return {
-            "websocket": Component(
-                "degraded" if "venue stream" in away else "healthy",
-                away.get("venue stream", ""),
-                int(stream_age * 1000),
-            ),
-            "broker": Component(
-                "unhealthy" if "venue" in away or rest_age > STALE_S else "healthy",
-                away.get("venue", ""),
-                int(rest_age * 1000),
-            ),
-            "journal": Component(
-                "healthy" if self._writer.healthy else "unhealthy",
-                away.get("journal", f"row {self._journal.last_seq}, term {self._journal.term}"),
-            ),
-            "books": Component(
-                "degraded" if any(name.startswith("position ") for name in away) else "healthy",
-                f"{len(state.live)} live orders, {len(state.lookups)} in doubt",
-            ),
-            "affinity": Component("healthy", ", ".join(f"{k} {v}" for k, v in self._affinity.last.items())),
-        }
+        now = time.monotonic()
+        seen = health.Seen(
+            rest_age_s=now - self._session.rest_seen_s,
+            stream_age_s=now - self._session.stream_seen_s,
+            journal_healthy=performer.journal_healthy,
+            journal_detail=f"row {self._journal.last_seq}, term {self._journal.term}",
+            lease_detail=f"term {self._tenure.lease.term}, {self._tenure.lease.standing(now_ms()).value}",
+            affinity=self._affinity.last,
+        )
+        return health.leading(self.core.state, seen)
+
+    @property
+    def mode(self) -> str:
+        """What this router is: active or standby."""
+        return "standby" if self._performer is None else "active"
+
+    def speaks(self) -> bool:
+        """Only the leader is the router on the bus."""
+        return self._performer is not None
+
+    def describe(self, beat: system_pb2.Heartbeat) -> None:
+        """Mode, term, and how far behind its leader a standby is."""
+        beat.mode, beat.follow_lag_s = self.mode, self._lag_s()
+        tenure: Tenure | None = getattr(self, "_tenure", None)
+        if tenure is not None:
+            beat.term = tenure.lease.term or tenure.lease.last_term
+        self.metrics.gauge("titan_router_leads").set(self._performer is not None)
+        self.metrics.gauge("titan_router_lease_term").set(beat.term)
+        self.metrics.gauge("titan_router_follow_lag_seconds").set(beat.follow_lag_s)
+
+    def _lag_s(self) -> float:
+        return 0.0 if self._performer is not None or self._follower is None else self._follower.lag_s
 
     def health_extra(self) -> Mapping[str, str]:
-        """Policy hash and trading state."""
+        """Mode, term, policy hash and trading state."""
         if self._state_unready():
-            return {}
+            return {"mode": self.mode, "follow_lag_s": f"{self._lag_s():.3f}"}
         state = self.core.state
         return {
+            "mode": self.mode,
+            "term": str(self._tenure.lease.term),
             "policy_hash": self.core.config.policy_hash,
             "trading_state": state.effective.value,
             "trading_reason": state.reason,
@@ -338,43 +336,10 @@ class Router(Actor):
     def _state_unready(self) -> bool:
         return not hasattr(self, "core") or not self.core.state.ready
 
-    # background
 
-    async def _tick(self) -> None:
-        while True:
-            await asyncio.sleep(TICK_S)
-            self._writer.retry()
-            self._outbox.note()
-            self.feed(Tick())
+class RouterStandby(Router):
+    """The second router of a node: follows the first, and leads when that one is dead; then the first follows it."""
 
-    async def _watch_bus(self) -> None:
-        up = True
-        while True:
-            await asyncio.sleep(BUS_WATCH_S)
-            if self.bus.connected is not up:
-                up = not up
-                self.feed(LinkChanged("bus", up, "" if up else "the connection to NATS is away"))
-
-    async def _sync(self) -> None:
-        """Makes the journal durable once a second, on a thread: power loss then takes a second of rows at most."""
-        while True:
-            await asyncio.sleep(SYNC_S)
-            if self._journal.last_seq == self._synced_seq:
-                continue
-            seq = self._journal.last_seq
-            try:
-                await asyncio.to_thread(self._journal.fold if self._journal.wants_fold else self._journal.sync)
-            except JournalFailed as error:
-                self.log.warning("journal not synced", error=str(error))
-            else:
-                self._synced_seq = seq
-
-    async def _keep_affinity(self) -> None:
-        """Moves threads that came later; libraries start theirs when first used."""
-        while True:
-            self._affinity.apply()
-            report = self._affinity.report()
-            for core in range(os.cpu_count() or 1):
-                granted = str(core) in report["loop_cpus"].split(",")
-                self.metrics.gauge("titan_router_cpu").labels(str(core)).set(granted)
-            await asyncio.sleep(AFFINITY_S)
+    name: ClassVar[str] = "router_standby"
+    http: ClassVar[str | None] = "router_standby_http"
+    eager: ClassVar[bool] = False

@@ -38,6 +38,7 @@ def messages_of(row: StoredRow) -> tuple[Publish, ...]:
             operator_id=str(payload["operator_id"]),
             ts_ms=int(payload["ts_ms"]),
             journal_seq=row.seq,
+            term=row.term,
         )
         return (_publish(row, subjects.TRADING_STATE, changed),)
     return ()

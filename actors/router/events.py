@@ -35,11 +35,12 @@ class SendFailed:
     """A send ended without an acknowledgement.
 
     `refused`: the venue said no. `never_left`: it certainly did not happen. `in_doubt`: it may have happened.
-    `unjournalled`: it was held back, because its row could not be written.
+    `unjournalled`: it was held back, because its row could not be written. `fenced`: it was held back, because this router
+    may not be the account's leader any more.
     """
 
     client_order_id: str
-    outcome: Literal["refused", "never_left", "in_doubt", "unjournalled"]
+    outcome: Literal["refused", "never_left", "in_doubt", "unjournalled", "fenced"]
     detail: str
     retry_after_s: float | None = None
 
@@ -114,7 +115,7 @@ class BrainBeat:
 class LinkChanged:
     """A link the router depends on came or went."""
 
-    name: Literal["venue stream", "venue", "bus", "journal"]
+    name: Literal["venue stream", "venue", "bus", "journal", "lease"]
     up: bool
     detail: str = ""
 

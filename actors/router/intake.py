@@ -57,14 +57,18 @@ class Intake:
         self._feed = feed
         self.draining = False
         self.last_seq: Callable[[], int] = lambda: 0
+        self.followed: Callable[[], None] = lambda: None
+
+    async def watch(self) -> None:
+        """Subscribes to what a router knows of the world, leading or not: quotes and the brain's pulse."""
+        await self._bus.subscribe(subjects.heartbeat("brain"), system_pb2.Heartbeat, self._on_brain)
+        for symbol in self._runtime.symbols:
+            await self._bus.subscribe(subjects.ticker(self._config.venue, symbol), market_pb2.Ticker, self._on_ticker)
 
     async def open(self) -> None:
-        """Subscribes to everything; intents last, when quotes and the brain's pulse can be known."""
+        """Subscribes to what the leader alone answers; intents last. To be called after `watch`."""
         bus = self._bus
         await bus.subscribe_raw(subjects.OPERATOR_ALL, self._on_operator)
-        await bus.subscribe(subjects.heartbeat("brain"), system_pb2.Heartbeat, self._on_brain)
-        for symbol in self._runtime.symbols:
-            await bus.subscribe(subjects.ticker(self._config.venue, symbol), market_pb2.Ticker, self._on_ticker)
         await bus.serve(subjects.RPC_POLICY_HASH, brain_pb2.PolicyHashRequest, self._on_policy_hash)
         await bus.serve(subjects.RPC_JOURNAL, trading_pb2.JournalFollowRequest, self._on_follow)
         await bus.subscribe(subjects.INTENT_PLACE_ALL, trading_pb2.Intent, self._on_intent)
@@ -130,6 +134,8 @@ class Intake:
     async def _on_follow(self, received: Received[trading_pb2.JournalFollowRequest]) -> trading_pb2.JournalFollowReply:
         asked = received.message
         limit = min(asked.limit or FOLLOW_ROWS, FOLLOW_ROWS)
+        if asked.follower:
+            self.followed()
         path = self._runtime.journal_path
         try:
             found = await asyncio.to_thread(read_rows, path, asked.from_seq, limit)

@@ -31,6 +31,7 @@ FILLS_TIMER = "fills"
 FILLS_BEHIND_MS = 200
 FILLS_AGAIN_MS = 1_000
 
+_HELD_BACK = {"unjournalled": RejectCode.JOURNAL_FAILED, "fenced": RejectCode.NOT_LEADER}
 _BEFORE_OPEN = frozenset({OrderState.PENDING, OrderState.SENT, OrderState.UNKNOWN, OrderState.REJECTED})
 
 
@@ -91,7 +92,7 @@ class OrderDesk:
                 wished = 0 if event.retry_after_s is None else int(event.retry_after_s * 1000)
                 turn.do(SetTimer(f"resend:{order.client_order_id}", max(RESEND_DELAYS_MS[tries], wished)))
                 return
-        code = RejectCode.JOURNAL_FAILED if event.outcome == "unjournalled" else RejectCode.VENUE_REJECTED
+        code = _HELD_BACK.get(event.outcome, RejectCode.VENUE_REJECTED)
         self.advance(turn, replace(order, code=code, detail=event.detail), OrderEventKind.REFUSE)
         self._forget_doubts(turn, order.client_order_id)
 

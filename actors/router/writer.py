@@ -13,13 +13,21 @@ from titan.journal import Journal, JournalFailed, Row, StoredRow
 from titan.metrics import Metrics
 
 Changed = Callable[[bool, str], None]
+Written = Callable[[Sequence[Row]], None]
+
+
+def _nobody(rows: Sequence[Row]) -> None:
+    """Nobody else wants to know what was written."""
 
 
 class JournalWriter:
     """The only caller of `Journal.append`."""
 
-    def __init__(self, journal: Journal, outbox: Outbox, metrics: Metrics, changed: Changed) -> None:
+    def __init__(
+        self, journal: Journal, outbox: Outbox, metrics: Metrics, changed: Changed, written: Written = _nobody
+    ) -> None:
         self._journal = journal
+        self._told = written
         self._outbox = outbox
         self._rows = metrics.counter("titan_router_journal_rows_total")
         self._rejections = metrics.counter("titan_execution_risk_rejections_total")
@@ -64,6 +72,7 @@ class JournalWriter:
     def _written(self, rows: Sequence[Row]) -> None:
         term = self._journal.term
         self._outbox.put(StoredRow(row.seq, term, row.kind, row.payload, b"", row.ts_ms) for row in rows)
+        self._told(rows)
         for row in rows:
             self._rows.labels(row.kind).inc()
             if row.kind == "reject":

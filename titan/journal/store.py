@@ -63,6 +63,8 @@ class Journal:
         self._tail: mmap.mmap
         self.last_seq = 0
         self.term = 0
+        # Whether the row that the opener had checked stands in the file.
+        self.continues = False
         self._hash = GENESIS
         self._published = 0
         self._appends = 0
@@ -274,6 +276,7 @@ class Journal:
         torn = 0
         if checked is not None and self._has(*checked):
             last, previous = checked
+            self.continues = True
         foreign = format_error(self._database)
         if foreign:
             raise self._corrupt(foreign)

@@ -6,7 +6,6 @@ import os
 import signal
 
 from actors.router.actor import Router
-from actors.router.effects import SendOrder
 from titan.model import Order
 from titan.venues.base import VenueAck
 from titan.venues.bybit import BybitVenue
@@ -16,11 +15,17 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+class _DiesBeforeSend(BybitVenue):
+    async def submit(self, order: Order) -> VenueAck:
+        die()
+        raise AssertionError("unreachable")
+
+
 class DiesBeforeSend(Router):
     """Killed after the row is written and before a byte leaves."""
 
-    def _send(self, effect: SendOrder) -> None:
-        die()
+    def make_venue(self) -> BybitVenue:
+        return _DiesBeforeSend(self.runtime.venue)
 
 
 class _DiesAfterAccept(BybitVenue):
