@@ -749,6 +749,8 @@ class RouterState(_message.Message):
     DAILY_PNL_FIELD_NUMBER: _builtins.int
     UNKNOWN_ORDERS_FIELD_NUMBER: _builtins.int
     AFFINITY_FIELD_NUMBER: _builtins.int
+    IPC_STATUS_FIELD_NUMBER: _builtins.int
+    IPC_DETAIL_FIELD_NUMBER: _builtins.int
     trading_state: Global___TradingState.ValueType
     reason: _builtins.str
     pending_notional_usd: _builtins.str
@@ -760,6 +762,9 @@ class RouterState(_message.Message):
     reconciled: _builtins.bool
     daily_pnl: _builtins.str
     unknown_orders: _builtins.int
+    ipc_status: _builtins.str
+    """healthy or degraded; empty when the fast lane is off"""
+    ipc_detail: _builtins.str
     @_builtins.property
     def equity(self) -> Global___Equity: ...
     @_builtins.property
@@ -786,10 +791,12 @@ class RouterState(_message.Message):
         daily_pnl: _builtins.str = ...,
         unknown_orders: _builtins.int = ...,
         affinity: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        ipc_status: _builtins.str = ...,
+        ipc_detail: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["equity", b"equity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["affinity", b"affinity", "daily_pnl", b"daily_pnl", "equity", b"equity", "journal_seq", b"journal_seq", "market_ts_ms", b"market_ts_ms", "open_orders", b"open_orders", "pending_notional_usd", b"pending_notional_usd", "policy_hash", b"policy_hash", "positions", b"positions", "reason", b"reason", "reconciled", b"reconciled", "term", b"term", "trading_state", b"trading_state", "ts_ms", b"ts_ms", "unknown_orders", b"unknown_orders"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["affinity", b"affinity", "daily_pnl", b"daily_pnl", "equity", b"equity", "ipc_detail", b"ipc_detail", "ipc_status", b"ipc_status", "journal_seq", b"journal_seq", "market_ts_ms", b"market_ts_ms", "open_orders", b"open_orders", "pending_notional_usd", b"pending_notional_usd", "policy_hash", b"policy_hash", "positions", b"positions", "reason", b"reason", "reconciled", b"reconciled", "term", b"term", "trading_state", b"trading_state", "ts_ms", b"ts_ms", "unknown_orders", b"unknown_orders"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

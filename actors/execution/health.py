@@ -68,6 +68,7 @@ def components(knowledge: Knowledge, core: ExecutionCore, now: Now) -> Mapping[s
         "websocket": knowledge.stream(),
         "database": _database(knowledge),
         "broker": _broker(knowledge, core, now),
+        "ipc": _ipc(core, now),
         "journal": _journal(knowledge, core),
         "truth": _truth(core, now),
     }
@@ -97,6 +98,17 @@ def _broker(knowledge: Knowledge, core: ExecutionCore, now: Now) -> Component:
     if not core.router.reconciled:
         return Component("degraded", "the router is not reconciled with the venue", age_ms)
     return Component("healthy", "the router is reconciled with the venue", age_ms)
+
+
+def _ipc(core: ExecutionCore, now: Now) -> Component:
+    """The fast lane by which the router gets its intents; without it the bus carries them alone."""
+    heard = core.router_heard
+    if heard is None or core.router is None:
+        return Component("degraded", "the router has not spoken yet")
+    age_ms = max(0, now.wall_ms - heard.wall_ms)
+    if not core.router.ipc_status:
+        return Component("healthy", "off: intents travel on the bus only", age_ms)
+    return Component("healthy" if core.router.ipc_status == "healthy" else "degraded", core.router.ipc_detail, age_ms)
 
 
 def _journal(knowledge: Knowledge, core: ExecutionCore) -> Component:

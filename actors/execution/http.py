@@ -88,8 +88,6 @@ class Routes:
             name: {"status": part.status, "age_ms": part.age_ms, "detail": part.detail}
             for name, part in self._face.components().items()
         }
-        # The fast lane between processes of one node is not built: absent, not broken.
-        ipc = {"status": "absent", "age_ms": 0, "detail": "orders travel on the bus only"}
         states = {part["status"] for part in parts.values()}
         status = "unhealthy" if "unhealthy" in states else "degraded" if "degraded" in states else "healthy"
         body = {
@@ -97,8 +95,8 @@ class Routes:
             "websocket": parts["websocket"],
             "database": parts["database"],
             "broker": parts["broker"],
-            "ipc": ipc,
-            "components": {**parts, "ipc": ipc},
+            "ipc": parts["ipc"],
+            "components": parts,
             "as_of_ms": self._face.now().wall_ms,
             **self._face.health_extra(),
         }

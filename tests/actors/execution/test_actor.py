@@ -300,7 +300,11 @@ async def test_health_names_the_four_parts_at_the_top(world: World) -> None:
 
     await until(heard)
     status, body = await world.get("/api/health", "execution_loopback")
-    assert body["ipc"]["status"] == "absent"
+    assert body["ipc"] == {
+        "status": "healthy",
+        "age_ms": body["ipc"]["age_ms"],
+        "detail": "off: intents travel on the bus only",
+    }
     assert body["database"]["status"] == "healthy"
     assert body["websocket"]["status"] == "degraded"
     assert [status, body["trading_state"], len(body["policy_hash"])] == [200, "ACTIVE", 64]
