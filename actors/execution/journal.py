@@ -14,7 +14,6 @@ from decimal import Decimal
 from actors.execution.ledger import plus, rounded, settlement
 from actors.execution.news import Adoption, FundingNews, News, OrderNews, WalletNews
 from actors.execution.sides import FillView, OrderView, Snapshot
-from protos import trading_pb2 as pb
 from titan.journal.format import FILL, FUNDING, ORDER, POSITION, WALLET, AnyRow, parse
 from titan.journal.rows import SNAPSHOT
 from titan.journal.values import FillRow, FundingRow, OrderRow, PositionRow, SnapshotRow, WalletRow
@@ -104,7 +103,7 @@ class JournalMirror:
         self._positions: dict[str, Decimal] = {}
         self._cash: dict[str, Decimal] = {}
 
-    def take(self, rows: Iterable[pb.JournalRow]) -> list[News]:
+    def take(self, rows: Iterable[AnyRow]) -> list[News]:
         """Takes the next rows and gives their news. Raises ValueError for a gap or an unreadable row."""
         taken: list[News] = []
         for row in rows:
@@ -140,7 +139,7 @@ class JournalMirror:
         """How many orders and fills it holds."""
         return len(self._orders) + len(self._fills)
 
-    def _begin(self, row: pb.JournalRow) -> None:
+    def _begin(self, row: AnyRow) -> None:
         """Goes on from the first row of a compacted journal."""
         made = parse(row)
         assert isinstance(made, SnapshotRow)
@@ -155,7 +154,7 @@ class JournalMirror:
         self.wallet_known = made.cash is not None
         self.seq = row.seq
 
-    def _wallet_news(self, row: pb.JournalRow) -> WalletNews:
+    def _wallet_news(self, row: AnyRow) -> WalletNews:
         """How far the wallet that the venue told is from what the rows before make."""
         told = parse(row)
         assert isinstance(told, WalletRow)

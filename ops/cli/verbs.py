@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 import titan
-from ops.cli import backup, bench, control, doctor, init, journal, policy, status, tables, up
+from ops.cli import backup, bench, control, doctor, init, journal, ledger, policy, status, tables, up
 from ops.cli.output import fail
 from titan.errors import ExitCode, TitanError
 
@@ -61,6 +61,7 @@ for verb in (
     app.command()(verb)
 app.add_typer(policy.app, name="policy")
 app.add_typer(journal.app, name="journal")
+app.add_typer(ledger.app, name="ledger")
 
 
 def run() -> int:

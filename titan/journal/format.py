@@ -70,6 +70,10 @@ class AnyRow(Protocol):
     def payload(self) -> bytes:
         """Canonical JSON."""
 
+    @property
+    def ts_ms(self) -> int:
+        """Wall time of the writing."""
+
 
 def parse(row: AnyRow) -> Content:
     """What a row says. Raises ValueError, which names the row, for one that is unreadable or of an unknown kind."""

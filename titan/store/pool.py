@@ -54,12 +54,16 @@ async def connect(
     min_size: int = 1,
     max_size: int = 4,
     read_only: bool = False,
+    search_path: str = "",
 ) -> asyncpg.Pool:
     """Opens a pool and one connection. Raises Transient while the server is away.
 
     The application's name shows in pg_stat_activity. A read-only pool refuses every write at the server.
+    `search_path` names the schema to work in, the database's own by default.
     """
     settings = {"application_name": application, "timezone": "UTC"}
+    if search_path:
+        settings["search_path"] = search_path
     if read_only:
         settings["default_transaction_read_only"] = "on"
     with database_errors("be reached"):
