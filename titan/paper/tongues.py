@@ -13,6 +13,8 @@ from aiohttp import web
 from titan.paper.binance.api import BinanceApi
 from titan.paper.binance.dialect import BinanceDialect
 from titan.paper.fault_shell import Dialect
+from titan.paper.mexc.api import MexcApi
+from titan.paper.mexc.dialect import MexcDialect
 from titan.paper.protocol.auth import Credentials
 from titan.paper.protocol.hub import Hub
 from titan.paper.venue import Venue
@@ -33,6 +35,7 @@ class Tongue(Protocol):
 
 _TONGUES: dict[str, tuple[Callable[[Venue, Credentials], Tongue], Callable[[], Dialect]]] = {
     "binance": (BinanceApi, BinanceDialect),
+    "mexc": (MexcApi, MexcDialect),
 }
 NAMES = (BYBIT, *sorted(_TONGUES))
 

@@ -169,7 +169,7 @@ class PrivateSocket:
             async for frame in socket:
                 if frame.type is not aiohttp.WSMsgType.TEXT:
                     continue
-                for each in self._decode(json.loads(frame.data)):
+                for each in self._decode(json.loads(frame.data, parse_float=str)):
                     if isinstance(each, VenueOrder):
                         self._orders.put_nowait(each)
                     else:
