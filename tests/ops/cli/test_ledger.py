@@ -65,6 +65,8 @@ def test_a_ledger_that_differs_is_told_by_exit_1(
 def test_without_a_database_it_says_what_to_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    runtime_for_tests(tmp_path, nats_url=NOWHERE, postgres_dsn="postgresql://titan@127.0.0.1:9/none").save()
+    runtime_for_tests(
+        tmp_path, nats_url=NOWHERE, postgres_dsn="postgresql://titan@127.0.0.1:9/none", venues=(VENUE,)
+    ).save()
     assert run("ledger", "rebuild", "--check", "--home", str(tmp_path), monkeypatch=monkeypatch) == ExitCode.NOT_RUNNING
     assert "titan up" in capsys.readouterr().err.replace("\n", " ")
