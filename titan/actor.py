@@ -104,6 +104,14 @@ class Actor:
     async def on_stop(self) -> None:
         """Releases what `on_start` took; not called after a crash."""
 
+    def fast_lane(self) -> Mapping[str, Component]:
+        """How the fast lane to this actor stands, as the part `ipc`; nothing for an actor without one."""
+        lane = self.bus.lane
+        if lane is None:
+            return {}
+        age_ms = max(0, int(lane.age_s * 1000))
+        return {"ipc": Component("healthy" if lane.healthy else "degraded", lane.detail, age_ms)}
+
     def components(self) -> Mapping[str, Component]:
         """What the health answer says beside the bus and the loop."""
         return {}
@@ -199,7 +207,7 @@ class Actor:
         if self.http is not None:
             app = standard_app(self)
             self.routes(app)
-            self._runner = await serve_app(app, self.runtime.ports[self.http])
+            self._runner = await serve_app(app, self.runtime.ports[self.http], self.runtime.bind)
         await self._race(self.on_start())
         # What was built for the start stays for the run: the collector need not look at it again.
         gc.collect()

@@ -44,7 +44,7 @@ from actors.brain.http import Administration
 from actors.brain.status import components_of
 from protos import brain_pb2, market_pb2, trading_pb2
 from titan import subjects
-from titan.actor import Actor, ActorContext, Component, Status
+from titan.actor import Actor, ActorContext, Component
 from titan.bus import Received, outside
 from titan.codec import PHASE_FROM_PB
 from titan.codes import DeadLetterReason
@@ -322,14 +322,8 @@ class Brain(Actor):
 
     def components(self) -> Mapping[str, Component]:
         """Router, policy, market, truth, breaker, fast lane and database."""
-        parts = dict(components_of(self.core, self.clock.now()))
-        lane = self.bus.lane
-        if lane is not None:
-            status: Status = "healthy" if lane.healthy else "degraded"
-            parts["ipc"] = Component(status, lane.detail, max(0, int(lane.age_s * 1000)))
-        if self.database is not None:
-            parts["database"] = self.database
-        return parts
+        parts = {**components_of(self.core, self.clock.now()), **self.fast_lane()}
+        return parts if self.database is None else {**parts, "database": self.database}
 
     def health_extra(self) -> Mapping[str, str]:
         """Both policy hashes and the trading state."""

@@ -296,7 +296,7 @@ class Router(Actor):
             lease_detail=f"term {self._tenure.lease.term}, {self._tenure.lease.standing(now_ms()).value}",
             affinity=self._affinity.last,
         )
-        return health.leading(self.core.state, seen)
+        return {**health.leading(self.core.state, seen), **self.fast_lane()}
 
     @property
     def mode(self) -> str:

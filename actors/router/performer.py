@@ -199,7 +199,6 @@ class Performer:
             return
         gauges.show(actor.metrics, core.state, core.config, len(self._outbox))
         message = view.router_state(core.state, core.config, actor.clock.now(), self._affinity.last)
-        lane = actor.bus.lane
-        if lane is not None:
-            message.ipc_status, message.ipc_detail = "healthy" if lane.healthy else "degraded", lane.detail
+        for lane in actor.fast_lane().values():
+            message.ipc_status, message.ipc_detail = lane.status, lane.detail
         await actor.bus.publish(subjects.ROUTER_STATE, message)

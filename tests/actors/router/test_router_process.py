@@ -88,10 +88,14 @@ async def test_an_intent_becomes_a_protected_position_and_a_close_ends_it(open_d
             here.policy_hash,
         )
         assert "loop_cpus" in health["components"]["affinity"]["detail"]
+        assert health["components"]["ipc"]["status"] == "healthy"
+        assert here.state is not None
+        assert here.state.ipc_status == "healthy"
         async with here.http.get(f"http://127.0.0.1:{port}/metrics") as answer:
             metrics = await answer.text()
         assert "titan_order_latency_seconds_count 2.0" in metrics
         assert 'titan_trading_state{state="ACTIVE"} 1.0' in metrics
+        assert 'titan_ipc_messages_total{first="lane",lane="intents"}' in metrics
         assert await here.router.stop() == 0  # type: ignore[union-attr]  # it runs
         journal = Journal.open(here.runtime.journal_path)
         assert journal.verify().error == ""
