@@ -1,13 +1,12 @@
 """The router's journal in memory: the real rows and their real hash chain, a lock, a fencing term, and a tail that tears.
 
 Guarantees: rows survive the death of a process; a power loss takes what was not synced, and nothing else; a row that does
-not follow, or whose hash does not, is found at the next open. Never: a file (`FileJournal` of `simulation.filing` has one).
+not follow, or whose hash does not, is found at the next open. Never: a file (`simulation.filing` has one).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
 
 from titan.journal.rows import GENESIS, Row, StoredRow, row_hash
 
@@ -23,23 +22,6 @@ class JournalHeld(Exception):
 Watch = Callable[[StoredRow], None]
 
 
-class JournalDisk(Protocol):
-    """What the simulated router needs of a journal."""
-
-    full: bool
-    published: int
-
-    def open(self, holder: object) -> int: ...
-    def append(self, holder: object, rows: Sequence[Row]) -> list[StoredRow]: ...
-    def release(self, holder: object) -> None: ...
-    def rows(self, after_seq: int = 0) -> Iterator[StoredRow]: ...
-    def sync(self) -> None: ...
-    def lose_power(self, keep: int) -> int: ...
-    def verify(self) -> str: ...
-    @property
-    def last_seq(self) -> int: ...
-
-
 class MemoryJournal:
     """One journal 'file'. `watch` sees every row as it is written."""
 
@@ -48,6 +30,7 @@ class MemoryJournal:
         self.published = 0
         self.term = 0
         self._rows: list[StoredRow] = []
+        self._ends: list[int] = []
         self._synced = 0
         self._holder: object | None = None
         self._watch = watch
@@ -83,6 +66,7 @@ class MemoryJournal:
             previous = row_hash(previous, self.term, seq, row.kind, row.payload, row.ts_ms)
             stored.append(StoredRow(seq, self.term, row.kind, row.payload, previous, row.ts_ms))
         self._rows.extend(stored)
+        self._ends.append(len(self._rows))
         for each in stored:
             self._watch(each)
         return stored
@@ -101,8 +85,13 @@ class MemoryJournal:
         self._synced = self.last_seq
 
     def lose_power(self, keep: int) -> int:
-        """Cuts the tail after the synced rows and `keep` more; returns how many rows are gone."""
-        kept = min(self.last_seq, self._synced + max(0, keep))
+        """Cuts the tail after the synced rows and about `keep` more; returns how many rows are gone.
+
+        Rows that were appended together are one transaction: they are lost together.
+        """
+        kept = max((end for end in self._ends if end <= self._synced + keep), default=self._synced)
+        kept = max(kept, self._synced)
+        self._ends = [end for end in self._ends if end <= kept]
         lost = self.last_seq - kept
         del self._rows[kept:]
         return lost

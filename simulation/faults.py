@@ -1,0 +1,299 @@
+"""How each fault of a plan is done to a world, and how all of them end.
+
+Guarantees: after `mend` nothing goes wrong any more: what is to come is only what was on its way. Never: a draw.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from simulation.bus import Wire, forged, tampered
+from simulation.plan import Act, Fault
+from simulation.venue import SYMBOLS
+from titan import subjects
+
+if TYPE_CHECKING:
+    from simulation.world import World
+
+LANES = ("submit", "submit", "cancel", "cancel", "find", "read")
+CALL_FAULTS = frozenset(
+    {
+        Fault.TIMEOUT_BEFORE,
+        Fault.TIMEOUT_AFTER,
+        Fault.LATE,
+        Fault.BROKEN_BEFORE,
+        Fault.BROKEN_AFTER,
+        Fault.SLOW_DOWN,
+        Fault.REFUSED,
+        Fault.UNREACHABLE,
+        Fault.DUPLICATE_ACK,
+    }
+)
+FRAME_FAULTS = frozenset({Fault.FRAME_LOST, Fault.FRAME_TWICE, Fault.FRAME_LATE})
+DELIVERY_FAULTS = frozenset({Fault.BUS_DROP, Fault.BUS_TWICE})
+
+
+def apply(world: World, act: Act) -> None:
+    """Does one fault."""
+    kind = act.kind
+    assert isinstance(kind, Fault)
+    if kind in CALL_FAULTS:
+        lane = "submit" if kind in (Fault.LATE, Fault.DUPLICATE_ACK) else LANES[act.a % len(LANES)]
+        if kind is Fault.REFUSED:
+            lane = ("submit", "cancel")[act.a % 2]
+        world.venue.armed[lane].extend([kind] * (1 + act.b % 3))
+    elif kind in FRAME_FAULTS:
+        world.venue.frame_faults.extend((kind, act.a) for _ in range(1 + act.b % 4))
+    elif kind in DELIVERY_FAULTS:
+        world.bus.faults.extend((kind, act.a) for _ in range(1 + act.b % 5))
+    elif kind in _VENUE:
+        _VENUE[kind](world, act)
+    elif kind in _BUS:
+        _BUS[kind](world, act)
+    else:
+        _PROCESSES[kind](world, act)
+
+
+def mend(world: World) -> None:
+    """Every fault ends."""
+    venue, bus = world.venue, world.bus
+    for lane in venue.armed.values():
+        lane.clear()
+    venue.frame_faults.clear()
+    venue.away_until_ms = -1
+    bus.faults.clear()
+    bus.slow.clear()
+    bus.lost_ack = 0
+    world.journal.full = False
+    world.start_crashes = 0
+    world.supervision.looping.clear()
+    world.market.thin_until_ms = -1
+    bus_up(world)
+    if venue.stalled:
+        break_stream(world)
+    for life in world.supervision.lives.values():
+        life.fuse = -1
+        life.wake()
+
+
+# The venue and its stream.
+
+
+def break_stream(world: World) -> None:
+    """The private stream's connection ends; the router hears of it."""
+    venue = world.venue
+    venue.generation += 1
+    venue.on_frames = None
+    if world.router is not None and world.router.ready:
+        world.router.session.stream_broke()
+
+
+def _maintenance(world: World, act: Act) -> None:
+    world.venue.away_until_ms = world.engine.t_ms + 200 + act.a % 5_000
+    break_stream(world)
+
+
+def _restart(world: World, act: Act) -> None:
+    world.venue.restart()
+    _maintenance(world, act)
+
+
+def _precision(world: World, act: Act) -> None:
+    world.venue.change_filters(act.a % 2, tick_factor=10)
+
+
+def _dust(world: World, act: Act) -> None:
+    world.venue.change_filters(act.a % 2, minimum_factor=5)
+
+
+def _stall(world: World, act: Act) -> None:
+    world.venue.stalled = True
+    engine = world.engine
+
+    def ends() -> None:
+        if world.venue.stalled:
+            break_stream(world)
+
+    engine.after(300 + act.a % 6_000, ends)
+
+
+def _storm(world: World, act: Act) -> None:
+    for number in range(3 + act.a % 5):
+        world.engine.after(number * (150 + act.b % 500), lambda: break_stream(world))
+
+
+def _clock(world: World, act: Act) -> None:
+    world.engine.skew_ms = act.a % 10_001 - 5_000
+
+
+def _jump(world: World, act: Act) -> None:
+    world.market.jump(SYMBOLS[act.a % 2], act.b % 121 - 60)
+
+
+def _thin(world: World, act: Act) -> None:
+    world.market.thin_until_ms = world.engine.t_ms + 1_000 + act.a % 6_000
+
+
+_VENUE = {
+    Fault.MAINTENANCE: _maintenance,
+    Fault.RESTART: _restart,
+    Fault.PRECISION: _precision,
+    Fault.DUST: _dust,
+    Fault.STALL: _stall,
+    Fault.BREAK: lambda world, _act: break_stream(world),
+    Fault.STORM: _storm,
+    Fault.CLOCK: _clock,
+    Fault.JUMP: _jump,
+    Fault.THIN: _thin,
+}
+
+# The bus.
+
+
+def bus_up(world: World) -> None:
+    """The server is back."""
+    world.bus.come_up()
+    if world.router is not None:
+        world.router.deliver(world.router.bus_changed)
+
+
+def _bus_down(world: World, act: Act) -> None:
+    world.bus.go_down()
+    if world.router is not None:
+        world.router.deliver(world.router.bus_changed)
+    world.engine.after(200 + act.a % 5_000, lambda: bus_up(world))
+
+
+def _bus_wiped(world: World, act: Act) -> None:
+    _bus_down(world, act)
+    world.bus.wipe()
+
+
+def _past(world: World, act: Act, *, intents: bool) -> Wire | None:
+    found = [
+        wire for wire in world.bus.past if not intents or subjects.matches(subjects.INTENT_PLACE_ALL, wire.subject)
+    ]
+    return found[act.b % len(found)] if found else None
+
+
+def _slow(world: World, act: Act) -> None:
+    wire = _past(world, act, intents=False)
+    if wire is not None:
+        world.bus.slow[wire.subject] = 50 + act.a % 1_500
+
+
+def _again(world: World, act: Act) -> None:
+    wire = _past(world, act, intents=act.a % 3 != 0)
+    if wire is not None:
+        world.bus.inject(Wire(wire.subject, wire.raw, wire.kind, "nobody", wire.reply))
+    world.bus.lost_ack += act.a % 2
+
+
+def _old(world: World, act: Act) -> None:
+    wire = _past(world, act, intents=True)
+    if wire is not None:
+        again = Wire(wire.subject, wire.raw, wire.kind, "nobody", wire.reply)
+        world.engine.after(1_000 + act.a % 9_000, lambda: world.bus.inject(again))
+
+
+def _poison(world: World, act: Act) -> None:
+    wire = _past(world, act, intents=act.a % 2 == 0)
+    if wire is not None:
+        world.bus.inject(Wire(wire.subject, bytes(act.b % 251 for _ in range(act.a % 90)), wire.kind, "nobody"))
+
+
+def _tampered(world: World, act: Act) -> None:
+    wire = _past(world, act, intents=True)
+    if wire is not None and wire.raw:
+        world.bus.inject(tampered(wire, act.a))
+
+
+def _forged(world: World, act: Act) -> None:
+    wire = _past(world, act, intents=act.a % 2 == 0)
+    if wire is not None and not subjects.matches(subjects.OPERATOR_ALL, wire.subject):
+        world.bus.inject(forged(wire))
+
+
+_BUS = {
+    Fault.BUS_DOWN: _bus_down,
+    Fault.BUS_WIPED: _bus_wiped,
+    Fault.BUS_SLOW: _slow,
+    Fault.BUS_AGAIN: _again,
+    Fault.BUS_OLD: _old,
+    Fault.BUS_POISON: _poison,
+    Fault.BUS_TAMPERED: _tampered,
+    Fault.BUS_FORGED: _forged,
+}
+
+# Processes and their machine.
+
+
+def _kill(name: str, world: World) -> None:
+    life = world.supervision.lives.get(name)
+    if life is not None:
+        life.kill("SIGKILL")
+
+
+def _pause(name: str, world: World, act: Act) -> None:
+    life = world.supervision.lives.get(name)
+    if life is not None:
+        life.pause()
+        world.engine.after(300 + act.a % 8_000, life.wake)
+
+
+def _fuse(world: World, act: Act) -> None:
+    if world.router is not None:
+        world.router.fuse = act.a % 14
+
+
+def _router_loop(world: World, act: Act) -> None:
+    world.start_crashes = 1 + act.a % 8
+    _kill("router", world)
+
+
+def _phase_loop(world: World, act: Act) -> None:
+    name = "scavenger"
+    world.supervision.looping.add(name)
+
+    def again() -> None:
+        if name in world.supervision.looping:
+            _kill(name, world)
+            world.engine.after(250 + act.a % 300, again)
+
+    again()
+
+
+def _power(world: World, act: Act) -> None:
+    """The machine goes dark and boots again: rows that were not synced may be gone."""
+    lives = list(world.supervision.lives.values())
+    world.supervision.abandon()
+    for life in lives:
+        life.kill("power loss")
+    world.cut_rows += world.journal.lose_power(act.a % 40)
+    world.checks.cut(list(world.journal.rows()))
+    world.operators.promised = None
+    world.started_ms += 1 + world.engine.t_ms
+    world.engine.after(800 + act.b % 2_000, world.supervision.up_again)
+
+
+def _disk_full(world: World, act: Act) -> None:
+    world.journal.full = True
+
+    def free() -> None:
+        world.journal.full = False
+
+    world.engine.after(200 + act.a % 4_000, free)
+
+
+_PROCESSES = {
+    Fault.ROUTER_KILL: lambda world, _act: _kill("router", world),
+    Fault.ROUTER_FUSE: _fuse,
+    Fault.ROUTER_PAUSE: lambda world, act: _pause("router", world, act),
+    Fault.ROUTER_LOOP: _router_loop,
+    Fault.BRAIN_KILL: lambda world, _act: _kill("brain", world),
+    Fault.BRAIN_PAUSE: lambda world, act: _pause("brain", world, act),
+    Fault.LEDGER_KILL: lambda world, _act: _kill("execution", world),
+    Fault.PHASE_LOOP: _phase_loop,
+    Fault.POWER: _power,
+    Fault.DISK_FULL: _disk_full,
+}

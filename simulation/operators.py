@@ -1,0 +1,70 @@
+"""People at the buttons: signed commands, receipts, and what the receipts promised.
+
+Guarantees: a command goes to the router that lives now, as core NATS brings it: lost when nobody listens. What a receipt
+promised is remembered, so that a forgotten halt is found. Never: a second try of a raising command.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from actors.router.effects import Receipt
+from protos import trading_pb2
+from simulation.bus import Wire
+from titan import subjects
+from titan.codes import TradingState
+
+if TYPE_CHECKING:
+    from simulation.world import World
+
+
+class Operators:
+    """Everybody who commands: people, the brain's breaker, the supervisor."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._sent = 0
+        self.receipts = 0
+        self.promised: tuple[TradingState, int] | None = None
+        self.flattening = 0
+
+    def press(self, verb: str, operator_id: str = "operator") -> None:
+        """A person presses a button."""
+        self._sent += 1
+        message = trading_pb2.OperatorCommand(
+            command_id=f"command-{self._sent}",
+            action=verb,
+            reason=f"test {self._sent}",
+            operator_id=operator_id,
+            ts_ms=self._world.engine.now().wall_ms,
+        )
+        self.deliver(self._world.bus.seal("gateway", subjects.operator(verb), message, reply=f"inbox-{self._sent}"))
+
+    def press_plain(self, verb: str) -> None:
+        """A person types a reason with the bus's own tool."""
+        self._carry(subjects.operator(verb), b"typed by hand", "")
+
+    def deliver(self, wire: Wire) -> None:
+        """A signed command on its way."""
+        self._carry(wire.subject, wire.raw, wire.reply)
+
+    def _carry(self, subject: str, raw: bytes, reply: str) -> None:
+        world = self._world
+        if not world.bus.up:
+            return
+
+        def arrive() -> None:
+            router = world.router
+            if router is not None and router.ready:
+                router.deliver(lambda: router.on_operator(subject, raw, reply))
+
+        world.engine.after(world.engine.chance("bus").randint(1, 6), arrive)
+
+    def receipt(self, receipt: Receipt, journal_seq: int) -> None:
+        """The router answered: what it says is to last."""
+        self.receipts += 1
+        self._world.engine.note(f"receipt {receipt.verb} {receipt.accepted} {receipt.current.value}")
+        router = self._world.router
+        # A disk that is full keeps nothing: what was done then is forgotten by a crash before it is written.
+        if receipt.accepted and router is not None and not router.unwritten:
+            self.promised = (receipt.current, journal_seq)

@@ -1,0 +1,175 @@
+"""What will happen to a world beside its own life: signals, operators, markets and faults, as a list made from the seed.
+
+Guarantees: a plan is a value; a shorter list of acts is a plan too, which is what makes a failing one smaller. Each seed
+turns only some kinds on (swarm testing: kinds that always come together hide what each can do alone). Never: a draw at run
+time that decides whether a fault happens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from random import Random
+
+
+class Fault(StrEnum):
+    """What goes wrong."""
+
+    TIMEOUT_BEFORE = "venue_timeout_before_accept"
+    TIMEOUT_AFTER = "venue_timeout_after_accept"
+    LATE = "venue_not_found_then_found"
+    BROKEN_BEFORE = "venue_5xx_before"
+    BROKEN_AFTER = "venue_5xx_after"
+    SLOW_DOWN = "venue_429"
+    REFUSED = "venue_reject"
+    UNREACHABLE = "venue_unreachable"
+    DUPLICATE_ACK = "venue_duplicate_ack"
+    MAINTENANCE = "venue_maintenance"
+    RESTART = "venue_restart"
+    PRECISION = "venue_precision_change"
+    DUST = "venue_minimum_raised"
+    FRAME_LOST = "stream_frame_lost"
+    FRAME_TWICE = "stream_frame_twice"
+    FRAME_LATE = "stream_frame_late"
+    STALL = "stream_stall"
+    BREAK = "stream_break"
+    STORM = "stream_reconnect_storm"
+    CLOCK = "clock_step"
+    JUMP = "market_jump"
+    THIN = "market_thin"
+    BUS_DOWN = "bus_down"
+    BUS_WIPED = "bus_data_gone"
+    BUS_DROP = "bus_drop"
+    BUS_TWICE = "bus_duplicate"
+    BUS_SLOW = "bus_slow_subject"
+    BUS_AGAIN = "bus_redelivery"
+    BUS_OLD = "bus_redelivery_past_window"
+    BUS_POISON = "bus_poison"
+    BUS_TAMPERED = "bus_tampered"
+    BUS_FORGED = "bus_same_nonce_other_bytes"
+    ROUTER_KILL = "router_killed"
+    ROUTER_FUSE = "router_killed_between_effects"
+    ROUTER_PAUSE = "router_stopped_and_woken"
+    ROUTER_LOOP = "router_crashes_in_start"
+    BRAIN_KILL = "brain_killed"
+    BRAIN_PAUSE = "brain_stopped_and_woken"
+    LEDGER_KILL = "execution_killed"
+    PHASE_LOOP = "phase_crashes_in_a_loop"
+    POWER = "power_loss"
+    DISK_FULL = "disk_full"
+
+
+class Deed(StrEnum):
+    """What people and phases do."""
+
+    SIGNAL = "signal"
+    ARM = "arm"
+    DISARM = "disarm"
+    REDUCE = "reduce"
+    HALT = "halt"
+    RESUME = "resume"
+    FLATTEN = "flatten"
+
+
+class Moment(StrEnum):
+    """Where in an order's life an act waits to strike; AT_TIME strikes at once."""
+
+    AT_TIME = ""
+    ARRIVED = "before_journal"
+    JOURNALLED = "journalled_not_sent"
+    SENT = "sent_no_ack"
+    ACKED = "acked"
+    PART = "partly_filled"
+    CANCELLING = "cancel_in_flight"
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One thing that happens `at_ms` of monotonic time, or at the first `moment` after it. `a` and `b` are its numbers."""
+
+    at_ms: int
+    kind: Fault | Deed
+    a: int = 0
+    b: int = 0
+    moment: Moment = Moment.AT_TIME
+
+    def __str__(self) -> str:
+        when = f" at {self.moment.value}" if self.moment else ""
+        return f"{self.at_ms:>6} ms  {self.kind.value}({self.a}, {self.b}){when}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A whole world in advance. `full` runs the real brain and ledger too; without it intents come from a script."""
+
+    seed: int
+    steps: int
+    speed: float
+    full: bool
+    live: bool
+    acts: tuple[Act, ...]
+    ms: int
+
+    def faults(self) -> list[Act]:
+        """The acts that are faults."""
+        return [act for act in self.acts if isinstance(act.kind, Fault)]
+
+
+MS_A_STEP = 90
+MOMENTS = tuple(Moment)
+STRIKING = frozenset(
+    {Fault.ROUTER_KILL, Fault.ROUTER_FUSE, Fault.ROUTER_PAUSE, Fault.POWER, Fault.STALL, Fault.BREAK, Fault.MAINTENANCE}
+    | {Fault.DISK_FULL, Fault.BUS_DOWN, Fault.RESTART, Fault.BRAIN_KILL}
+)
+HEAVY = frozenset({Fault.POWER, Fault.ROUTER_LOOP, Fault.PHASE_LOOP, Fault.BUS_WIPED, Fault.RESTART, Fault.STORM})
+ONLY_FULL = frozenset({Fault.BRAIN_KILL, Fault.BRAIN_PAUSE, Fault.LEDGER_KILL})
+
+
+def make_plan(seed: int, steps: int) -> Plan:
+    """The plan of a seed; `steps` is about how many events happen before the faults end."""
+    chance = Random(seed * 2_654_435_761 + 97)
+    ms = steps * MS_A_STEP
+    full = chance.random() < 0.2
+    acts = _signals(chance, ms, full)
+    acts += _operators(chance, ms)
+    acts += _faults(chance, ms, full)
+    acts.sort(key=lambda act: act.at_ms)
+    return Plan(seed, steps, chance.choice((1.0, 1.0, 20.0)), full, chance.random() < 0.2, tuple(acts), ms)
+
+
+def _signals(chance: Random, ms: int, full: bool) -> list[Act]:
+    pace = chance.choice((400, 800, 1_500))
+    acts: list[Act] = []
+    at_ms = 1_500
+    while at_ms < ms:
+        acts.append(Act(at_ms, Deed.SIGNAL, chance.randrange(1 << 16), chance.randrange(1 << 16)))
+        at_ms += int(chance.expovariate(1 / pace)) + (300 if full else 20)
+    return acts
+
+
+def _operators(chance: Random, ms: int) -> list[Act]:
+    if chance.random() < 0.35:
+        return []
+    verbs = [Deed.ARM, Deed.DISARM, Deed.REDUCE, Deed.HALT, Deed.RESUME, Deed.FLATTEN]
+    chosen = chance.sample(verbs, chance.randint(1, len(verbs)))
+    return [
+        Act(chance.randrange(1_000, ms), chance.choice(chosen), moment=_moment(chance, 0.5))
+        for _ in range(chance.randint(1, 9))
+    ]
+
+
+def _moment(chance: Random, odds: float) -> Moment:
+    return chance.choice(MOMENTS) if chance.random() < odds else Moment.AT_TIME
+
+
+def _faults(chance: Random, ms: int, full: bool) -> list[Act]:
+    kinds = [kind for kind in Fault if full or kind not in ONLY_FULL]
+    chosen = chance.sample(kinds, chance.randint(0, 9))
+    acts: list[Act] = []
+    for kind in chosen:
+        times = 1 if kind in HEAVY else chance.randint(1, 4)
+        for _ in range(times):
+            moment = _moment(chance, 0.7) if kind in STRIKING else Moment.AT_TIME
+            at_ms = chance.randrange(500, ms)
+            acts.append(Act(at_ms, kind, chance.randrange(1 << 16), chance.randrange(1 << 16), moment))
+    return acts

@@ -1,0 +1,202 @@
+"""A whole world: venue, bus, journal, processes, supervisor, people, and the plan that troubles them.
+
+Entry point: `run(plan)`. Guarantees: the same plan gives the same outcome and trace; when the plan is over, its faults end
+and the world must come to rest within `SETTLE_MS` of virtual time. Never: a socket, a thread, wall time.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import partial
+
+from actors.router.core import RouterCore
+from actors.router.state import RouterConfig
+from simulation.brain import FILLS, Script, SimBrain
+from simulation.bus import SimBus
+from simulation.checks import Checks
+from simulation.engine import WALL_0_MS, Engine
+from simulation.faults import apply, mend
+from simulation.journal import MemoryJournal
+from simulation.ledger import FILLS as EXECUTION_FILLS
+from simulation.ledger import SimExecution, Tables
+from simulation.market import Market
+from simulation.operators import Operators
+from simulation.plan import Act, Deed, Fault, Moment, Plan
+from simulation.process import Process
+from simulation.rest import judge, settled
+from simulation.router import SimRouter
+from simulation.supervision import Bystander, Supervision
+from simulation.venue import SimVenue
+from titan import subjects
+from titan.effects import RaiseAlert
+from titan.invariants import Violation
+from titan.policy import RiskPolicy
+
+SETTLE_MS = 60_000
+SETTLE_LOOK_MS = 500
+BOOT_MS = 900
+PACE_MS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a plan."""
+
+    seed: int
+    violations: tuple[Violation, ...]
+    faults: dict[str, int]
+    transitions: frozenset[tuple[str, str]]
+    steps: int
+    trace: str
+    orders: int
+    fills: int
+    settled_ms: int
+
+
+class World:
+    """One machine, one venue."""
+
+    router_class: type[SimRouter] = SimRouter
+
+    def __init__(self, plan: Plan, policy: RiskPolicy) -> None:
+        self.plan = plan
+        self.policy = policy
+        self.engine = Engine(plan.seed, plan.speed)
+        self.checks = Checks(self)
+        self.venue = SimVenue(self.engine)
+        self.venue.on_place = self.checks.placed
+        self.journal = MemoryJournal(self.checks.row)
+        self.bus = SimBus(self.engine)
+        self.bus.durable("EXECUTION_CORE", subjects.INTENT_PLACE_ALL)
+        if plan.full:
+            self.bus.durable(FILLS, subjects.FILL_ALL)
+            self.bus.durable(EXECUTION_FILLS, subjects.FILL_ALL)
+        self.market = Market(self)
+        self.script = Script(self)
+        self.operators = Operators(self)
+        self.supervision = Supervision(self)
+        self.router: SimRouter | None = None
+        self.routers: list[SimRouter] = []
+        self.brain: SimBrain | None = None
+        self.execution: SimExecution | None = None
+        self.tables = Tables()
+        self.halt_reason = ""
+        self.cut_rows = 0
+        self.started_ms = WALL_0_MS
+        self.faults: Counter[str] = Counter()
+        self.alerts: list[str] = []
+        self.start_crashes = 0
+        self._armed: dict[Moment, list[Act]] = {}
+
+    # processes
+
+    def make(self, child: str, incarnation: int) -> Process:
+        """A new process of a child."""
+        if child == "router":
+            self.router = self.router_class(self, incarnation)
+            self.routers = [each for each in self.routers if each.alive]
+            self.routers.append(self.router)
+            return self.router
+        if child == "brain":
+            self.brain = SimBrain(self, incarnation)
+            return self.brain
+        if child == "execution" and self.plan.full:
+            self.execution = SimExecution(self, incarnation)
+            return self.execution
+        return Bystander(self, child, incarnation)
+
+    def make_router_core(self, config: RouterConfig, term: int) -> RouterCore:
+        """The core under test."""
+        return RouterCore(config, term)
+
+    def process_ready(self, process: Process) -> None:
+        """A process has come up."""
+        self.engine.note(f"ready {process.name}#{process.incarnation}")
+        self.supervision.ready(process)
+
+    def ended(self, process: Process, reason: str) -> None:
+        """A process is gone."""
+        if process.failure:
+            self.checks.failed(process.name, process.failure)
+        if isinstance(process, SimRouter):
+            self.checks.died(process)
+        self.supervision.ended(process, reason)
+
+    def alerted(self, alert: RaiseAlert) -> None:
+        """Somebody is told."""
+        self.alerts.append(f"{alert.code} {alert.message}")
+        self.engine.note(f"alert {alert.code}")
+
+    # the plan
+
+    def strike(self, moment: Moment, _process: Process) -> None:
+        """A moment of an order's life: acts that waited for it happen."""
+        waiting = self._armed.pop(moment, None)
+        if waiting is not None:
+            for act in waiting:
+                self._do(act)
+
+    def _due(self, act: Act) -> None:
+        if act.moment is Moment.AT_TIME:
+            self._do(act)
+        else:
+            self._armed.setdefault(act.moment, []).append(act)
+
+    def _do(self, act: Act) -> None:
+        self.engine.note(f"act {act.kind.value} {act.a} {act.b}")
+        match act.kind:
+            case Fault():
+                self.faults[act.kind.value] += 1
+                apply(self, act)
+            case Deed.SIGNAL:
+                self.script.act(act.a, act.b)
+            case Deed.ARM | Deed.DISARM if act.a % 5 == 0:
+                self.operators.press_plain(act.kind.value)
+            case _:
+                self.operators.press(act.kind.value)
+
+    # running
+
+    def run(self) -> Outcome:
+        """Boots, lives through the plan, settles, and is judged."""
+        engine = self.engine
+        self.market.run()
+        self.supervision.up()
+        for act in self.plan.acts:
+            engine.after(BOOT_MS + act.at_ms, partial(self._due, act))
+        end_ms = BOOT_MS + self.plan.ms
+        step, check = engine.step, self.checks.step
+        while engine.events < self.plan.steps or engine.t_ms < end_ms:
+            step()
+            check()
+        steps = engine.events
+        self._armed.clear()
+        mend(self)
+        engine.note("mended")
+        rest_from, deadline = engine.t_ms, engine.t_ms + SETTLE_MS
+        at_rest = False
+        while not at_rest and engine.t_ms < deadline:
+            until = engine.t_ms + SETTLE_LOOK_MS
+            while (due := engine.next_ms()) is not None and due <= until:
+                step()
+                check()
+            engine.t_ms = until
+            at_rest = settled(self)
+        judge(self, at_rest=at_rest)
+        return Outcome(
+            seed=self.plan.seed,
+            violations=tuple(self.checks.found.values()),
+            faults=dict(self.faults),
+            transitions=frozenset(self.checks.transitions),
+            steps=steps,
+            trace=engine.trace_hash(),
+            orders=len(self.venue.books.orders),
+            fills=len(self.venue.books.executions),
+            settled_ms=engine.t_ms - rest_from,
+        )
+
+
+def run(plan: Plan, policy: RiskPolicy) -> Outcome:
+    """Lives through one plan."""
+    return World(plan, policy).run()
