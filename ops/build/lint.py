@@ -74,6 +74,10 @@ def _docs() -> Outcome:
     return _run(PYTHON, DOCS, "--check")
 
 
+def _observability() -> Outcome:
+    return _run(PYTHON, ROOT / "ops" / "build" / "observability.py", "--check")
+
+
 CHECKS: dict[str, Callable[[], Outcome]] = {
     "ruff": _ruff,
     "format": _format,
@@ -83,6 +87,7 @@ CHECKS: dict[str, Callable[[], Outcome]] = {
     "breaking": _breaking,
     "protos": _protos,
     "docs": _docs,
+    "observability": _observability,
 }
 
 
@@ -97,7 +102,7 @@ def main(names: list[str]) -> int:
         began = time.monotonic()
         passed, words = CHECKS[name]()
         remark = f" ({words})" if passed and words.startswith("skipped") else ""
-        print(f"{name:<9} {'ok' if passed else 'FAILED'} {time.monotonic() - began:5.1f} s{remark}", flush=True)
+        print(f"{name:<13} {'ok' if passed else 'FAILED'} {time.monotonic() - began:5.1f} s{remark}", flush=True)
         if not passed:
             failed.append(name)
             print(words, flush=True)

