@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 import titan
-from ops.cli import backup, bench, control, doctor, init, journal, ledger, policy, simulate, status, tables, up
+from ops.cli import backup, bench, chaos, control, doctor, init, journal, ledger, policy, simulate, status, tables, up
 from ops.cli.output import fail
 from titan.errors import ExitCode, TitanError
 
@@ -57,6 +57,7 @@ for verb in (
     doctor.doctor,
     init.init,
     bench.bench,
+    chaos.chaos,
     simulate.simulate,
 ):
     app.command()(verb)

@@ -248,11 +248,12 @@ class FaultBoard:
         """How far the venue's wall clock is off."""
         if not self.standing:
             return 0
-        return sum(
-            each.fault.skew_ms
-            for each in self.standing
-            if each.fault.kind is FaultKind.CLOCK_SKEW and each.stands(wall_ms)
-        )
+        skew = 0
+        for each in self.standing:
+            if each.fault.kind is FaultKind.CLOCK_SKEW and each.stands(wall_ms):
+                self._act(each)
+                skew += each.fault.skew_ms
+        return skew
 
     def _covers(self, each: Standing, name: str, wall_ms: int) -> bool:
         return (not each.fault.on or name in each.fault.on) and each.stands(wall_ms)

@@ -1,0 +1,170 @@
+"""Where injections happen: the system, its eyes, a trader, and the moment to strike.
+
+Guarantees: every draw comes from the campaign's seed. Never: a wait without a limit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from ops.chaos.books import read_ledger
+from ops.chaos.eyes import Eyes, Memory, wall_ms
+from ops.chaos.fault import Skip
+from ops.chaos.story import said
+from ops.chaos.system import ActorSeen, System, gone
+from ops.chaos.trader import Trader
+from supervisors.tree import GROUPS
+from titan.errors import Transient
+from titan.journal import JournalCorrupt, JournalFailed
+
+PHASES = ("before the journal", "sent, no ack", "acked", "filled")
+MOMENT_WITHIN_S = 2.5
+SLOW_ACK_MS = 400
+
+
+class Arena:
+    """One campaign's hands. `reopen` after the system was started anew."""
+
+    def __init__(self, system: System, seed: int) -> None:
+        self.system = system
+        self.draw = random.Random(seed)
+        self.memory = Memory()
+        self.eyes: Eyes
+        self.trader: Trader
+        self._trading: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Opens eyes and starts to trade. Raises Transient."""
+        self.eyes = await Eyes.open(self.system, self.memory)
+        self.trader = Trader(self.eyes)
+        self._trading = asyncio.create_task(self.trader.run(), name="trader")
+
+    async def close(self) -> None:
+        """Stops trading and looking."""
+        if self._trading is not None:
+            self._trading.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._trading
+            self._trading = None
+            await self.eyes.close()
+
+    # who is who
+
+    async def actor(self, name: str) -> ActorSeen:
+        """A ready actor. Raises Skip."""
+        found = (await self.system.actors()).get(name)
+        if found is None or not found.ready or not found.pid:
+            raise Skip(f"{name} is not ready")
+        return found
+
+    def server_pid(self, name: str) -> int:
+        """A server's pid. Raises Skip."""
+        found = self.system.server(name)
+        if found is None:
+            raise Skip(f"{name} does not run")
+        return found.pid
+
+    async def reachable(self, name: str) -> bool:
+        """Whether a server answers."""
+        runtime = self.eyes.runtime
+        if name == "paper_venue":
+            return await self.eyes.venue.answers()
+        if name == "postgres":
+            try:
+                await read_ledger(runtime.postgres_dsn)
+            except Transient:
+                return False
+            return True
+        address = urlsplit(runtime.nats_url if name == "nats" else runtime.redis_url)
+        try:
+            _, writer = await asyncio.wait_for(asyncio.open_connection(address.hostname, address.port), 1.0)
+        except (OSError, TimeoutError):
+            return False
+        writer.close()
+        return True
+
+    def budget(self, group: str) -> int:
+        """How many restarts a supervisor may still make without escalating."""
+        limit = next((each for each in GROUPS if each.name == group), None)
+        if limit is None:
+            return 100
+        since = wall_ms() - limit.period_s * 1000 - 2_000
+        recent = sum(1 for each in self.memory.restarts if each.supervisor == group and each.at_ms >= since)
+        return limit.max_restarts - recent
+
+    # moments
+
+    async def moment(self) -> str:
+        """Waits for a phase of an order's life, drawn by seed; gives its name. The next line strikes in it."""
+        phase = self.draw.choice(PHASES)
+        self.look_forward()
+        if phase == "sent, no ack":
+            with contextlib.suppress(Transient):
+                await self.eyes.venue.switch("delay", on="place", count=1, seconds=5, delay_ms=SLOW_ACK_MS)
+        if not await self.trader.signal() or phase == "before the journal":
+            return "any" if phase != "before the journal" else phase
+        wanted: dict[str, Callable[[str, str], bool]] = {
+            "sent, no ack": lambda kind, event: kind == "order" and event == "NEW",
+            "acked": lambda kind, event: kind == "order" and event == "ACK",
+            "filled": lambda kind, _event: kind == "fill",
+        }
+        return phase if await self.row(wanted[phase], MOMENT_WITHIN_S) else "any"
+
+    def look_forward(self) -> None:
+        """Takes in what the journal says up to now."""
+        with contextlib.suppress(JournalFailed, JournalCorrupt):
+            self.eyes.follow()
+
+    async def row(self, wanted: Callable[[str, str], bool], within_s: float) -> bool:
+        """Waits for a new journal row by kind and event."""
+        deadline = time.monotonic() + within_s
+        while time.monotonic() < deadline:
+            with contextlib.suppress(JournalFailed, JournalCorrupt):
+                if any(wanted(row.kind, said(row, "event")) for row in self.eyes.follow()):
+                    return True
+            await asyncio.sleep(0.003)
+        return False
+
+    async def until(self, probe: Callable[[], bool], within_s: float) -> bool:
+        """Waits for a condition."""
+        deadline = time.monotonic() + within_s
+        while not probe():
+            if time.monotonic() > deadline:
+                return False
+            await asyncio.sleep(0.02)
+        return True
+
+    async def signals(self, seconds: float, every_s: float = 0.4) -> None:
+        """Keeps proposing for a while."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            await self.trader.signal()
+            await asyncio.sleep(every_s)
+
+    # blows
+
+    @staticmethod
+    def strike(pid: int, number: signal.Signals, *, group: bool = False) -> float:
+        """Sends a signal; gives the monotonic instant. Raises Skip when there is nobody any more."""
+        try:
+            (os.killpg if group else os.kill)(pid, number)
+        except ProcessLookupError:
+            raise Skip(f"process {pid} is gone already") from None
+        return time.monotonic()
+
+    async def freeze(self, pid: int, seconds: float, *, group: bool = False) -> tuple[float, float]:
+        """Stops a process for a while, then lets a zombie wake; the instants of both. It may be replaced meanwhile."""
+        began = self.strike(pid, signal.SIGSTOP, group=group)
+        try:
+            await gone(pid, seconds)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                (os.killpg if group else os.kill)(pid, signal.SIGCONT)
+        return began, time.monotonic()

@@ -1,0 +1,90 @@
+"""Keeps orders flowing while faults come, and gives an operator's commands.
+
+Guarantees: everything goes the production way, signed, through brain and router. Never: an order of its own at the venue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from decimal import Decimal
+
+import nats.errors
+
+from ops.chaos.eyes import Eyes, wall_ms
+from protos import trading_pb2 as pb
+from titan import subjects
+from titan.clock import open_clock
+from titan.errors import Rejected, Transient
+from titan.ids import new_ulid
+from titan.money import text_of
+
+EVERY_S = 1.2
+SIZE_USD = 900
+STOP = Decimal("0.012")
+RECEIPT_WITHIN_S = 8.0
+
+
+class Trader:
+    """Manual signals of small size, both ways in turn; commands."""
+
+    def __init__(self, eyes: Eyes) -> None:
+        self._eyes = eyes
+        self._clock = open_clock(eyes.runtime.run_dir)
+        self._turns = itertools.count()
+        self.sent = 0
+
+    async def signal(self) -> str:
+        """Proposes one small trade; gives its signal id, empty when there is no price or no bus."""
+        eyes = self._eyes
+        symbol = eyes.runtime.symbols[0]
+        try:
+            price = eyes.price(symbol) or await eyes.venue.price()
+        except Transient:
+            return ""
+        if not price or not eyes.bus.connected:
+            return ""
+        buying = next(self._turns) % 2 == 0
+        stop = price * (1 - STOP if buying else 1 + STOP)
+        now = self._clock.now()
+        signal = pb.Signal(
+            signal_id=f"manual-{new_ulid()}",
+            phase=pb.PHASE_MANUAL,
+            action=pb.SIGNAL_ACTION_OPEN,
+            venue="auto",
+            symbol=symbol,
+            side=pb.SIDE_BUY if buying else pb.SIDE_SELL,
+            requested_size_usd=str(SIZE_USD),
+            stop_price=text_of(stop.quantize(Decimal("0.1"))),
+            confidence=100.0,
+            trap_type="MANUAL",
+            order_type=pb.ORDER_TYPE_MARKET,
+            t_signal_ms=now.market_ms,
+            t_exchange_ms=now.market_ms,
+            ttl_ms=5000,
+            metadata={"reason": "chaos", "operator_id": "chaos"},
+            t_wall_ns=time.time_ns(),
+        )
+        try:
+            await eyes.bus.publish(subjects.SIGNAL_SUBMIT, signal, correlation_id=signal.signal_id)
+        except (Transient, nats.errors.Error):
+            return ""
+        self.sent += 1
+        return signal.signal_id
+
+    async def run(self) -> None:
+        """Proposes for ever."""
+        while True:
+            await asyncio.sleep(EVERY_S)
+            await self.signal()
+
+    async def command(self, verb: str, reason: str) -> pb.OperatorReceipt | None:
+        """One operator command; None when no router answers in time."""
+        command = pb.OperatorCommand(
+            command_id=new_ulid(), action=verb, reason=reason, operator_id="chaos", ts_ms=wall_ms()
+        )
+        try:
+            return await self._eyes.bus.request(subjects.operator(verb), command, pb.OperatorReceipt, RECEIPT_WITHIN_S)
+        except (Transient, Rejected, nats.errors.Error):
+            return None
