@@ -60,7 +60,7 @@ class Auditor:
             except ValueError as failure:
                 error = f"a side makes no sense: {failure}"
             took_ms = int((time.monotonic() - started) * 1000)
-            return TruthPassed(requested_by, found, digest, took_ms, error)
+            return TruthPassed(requested_by, found, digest, took_ms, error, venue_only)
 
     async def _settled(self, *, venue_only: bool) -> tuple[Comparison, str]:
         found: Comparison | None = None

@@ -90,13 +90,14 @@ class StoreChanged:
 
 @dataclass(frozen=True, slots=True)
 class TruthPassed:
-    """A comparison ended. `error` says why it could not be completed."""
+    """A comparison ended. `error` says why it could not be completed; `venue_only` left the journal out."""
 
     requested_by: str
     comparison: Comparison
     evidence_sha256: str
     duration_ms: int
     error: str = ""
+    venue_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +129,7 @@ class TruthRun:
     error: str
     policy_hash: str
     evidence_sha256: str
+    venue_only: bool = False
 
     def message(self) -> pb.Truth:
         """The pass as it travels; of very many differences it carries the first ones and the number of all."""
@@ -208,16 +210,6 @@ class ExecutionCore:
             if position.symbol == symbol:
                 return dec_or_none(position.stop_price), dec_or_none(position.target_price)
         return None, None
-
-    def open_notional(self) -> Decimal:
-        """What all positions are worth at their marks, else at their averages."""
-        return sum(
-            (
-                abs(holding.quantity) * self.marks.get(instrument.symbol, holding.average_price)
-                for instrument, holding in self.holdings.items()
-            ),
-            ZERO,
-        )
 
     def handle(self, event: Event, now: Now) -> list[Effect]:
         """The effects of one event."""
@@ -314,6 +306,7 @@ class ExecutionCore:
             error=event.error,
             policy_hash=self.policy_hash,
             evidence_sha256=event.evidence_sha256,
+            venue_only=event.venue_only,
         )
         self.truth = run
         effects: list[Effect] = [

@@ -28,7 +28,6 @@ class AccountType(StrEnum):
     """Where an account stands in the books."""
 
     ASSET = "asset"
-    LIABILITY = "liability"
     EQUITY = "equity"
     INCOME = "income"
     EXPENSE = "expense"

@@ -34,6 +34,11 @@ _ORDERS = (
     "(venue_ts_ms >= $3 OR state NOT IN ('FILLED', 'CANCELED', 'REJECTED', 'EXPIRED') "
     "OR (venue_ts_ms = 0 AND updated_ms >= $4))"
 )
+_RESOLVE = (
+    "UPDATE truth_differences AS d SET resolution = $4, resolved_ms = $5 FROM truth_runs AS r "
+    "WHERE r.truth_id = d.truth_id AND r.venue = $1 AND d.resolution = '' AND NOT EXISTS "
+    "(SELECT 1 FROM unnest($2::text[], $3::text[]) AS still (kind, key) WHERE still.kind = d.kind AND still.key = d.key)"
+)
 
 
 class Records:
@@ -140,7 +145,7 @@ class Records:
             )
 
     async def keep_truth(self, run: TruthRun) -> None:
-        """Adds a pass and its differences."""
+        """Adds a pass and its differences, and the end of those that it no longer found."""
         with database_errors("take a truth pass"):
             async with self._pool.acquire() as connection, connection.transaction():
                 await connection.execute(
@@ -165,10 +170,29 @@ class Records:
                     connection,
                     rows.TRUTH_DIFFERENCES,
                     (
-                        (run.truth_id, line, drift.kind.value, drift.key, drift.venue, drift.journal, drift.ledger)
+                        (
+                            run.truth_id,
+                            line,
+                            drift.kind.value,
+                            drift.key,
+                            drift.venue,
+                            drift.journal,
+                            drift.ledger,
+                            drift.difference_id(self._account.venue, self._account.name),
+                            drift.evidence,
+                        )
                         for line, drift in enumerate(run.drifts)
                     ),
                 )
+                if run.complete and not run.venue_only:
+                    await connection.execute(
+                        _RESOLVE,
+                        run.venue,
+                        [drift.kind.value for drift in run.drifts],
+                        [drift.key for drift in run.drifts],
+                        f"the sides agree since pass {run.truth_id}",
+                        run.ts_ms,
+                    )
 
 
 def _fill_view(row: Mapping[str, Any]) -> FillView:

@@ -152,7 +152,8 @@ AUDIT_EVENTS = Table(
 
 TRUTH_DIFFERENCES = Table(
     "truth_differences",
-    "truth_id text, line int, kind text, key text, venue_value text, journal_value text, ledger_value text",
+    "truth_id text, line int, kind text, key text, venue_value text, journal_value text, ledger_value text, "
+    "difference_id text, evidence_sha256 text",
     "ON CONFLICT DO NOTHING",
 )
 

@@ -35,6 +35,16 @@ class Drift:
     journal: str
     ledger: str
 
+    @property
+    def evidence(self) -> str:
+        """SHA-256 over what the sides say of it."""
+        said = f"{self.kind}\x1f{self.key}\x1f{self.venue}\x1f{self.journal}\x1f{self.ledger}"
+        return hashlib.sha256(said.encode()).hexdigest()
+
+    def difference_id(self, venue: str, account: str) -> str:
+        """One id for the same difference of an account, whichever passes see it."""
+        return hashlib.sha256(f"{venue}\x1f{account}\x1f{self.evidence}".encode()).hexdigest()[:32]
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:

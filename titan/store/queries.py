@@ -1,4 +1,4 @@
-"""What people and programs read of the books: orders, trades, decisions, equity, counters, truth.
+"""What people and programs read of the books: orders, trades, decisions, equity, counters.
 
 Guarantees: every answer is a typed value with exact decimals; limits are checked here; a read never waits for a writer.
 Never: a write. Times are milliseconds: `ts_ms` of decisions and `t_exchange_ms` of trades are market time, others wall.
@@ -112,59 +112,6 @@ class EquityRow:
 
 
 @dataclass(frozen=True, slots=True)
-class PositionRow:
-    """A position that is not flat, as the ledger has it."""
-
-    venue: str
-    account: str
-    symbol: str
-    quantity: Decimal
-    average_price: Decimal
-    realized_pnl: Decimal
-    fees: Decimal
-    funding: Decimal
-    updated_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class RoundTripRow:
-    """A holding from flat to flat. PnL is before fees."""
-
-    closing_fill_id: str
-    venue: str
-    account: str
-    symbol: str
-    phase: str
-    side: str
-    quantity: Decimal
-    entry_price: Decimal
-    exit_price: Decimal
-    realized_pnl: Decimal
-    fees: Decimal
-    opened_ms: int
-    closed_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class TruthRow:
-    """One pass of the comparison."""
-
-    truth_id: str
-    ts_ms: int
-    duration_ms: int
-    requested_by: str
-    venue: str
-    orders_compared: int
-    fills_compared: int
-    differences: int
-    confidence: int
-    complete: bool
-    error: str
-    policy_hash: str
-    evidence_sha256: str
-
-
-@dataclass(frozen=True, slots=True)
 class Counters:
     """Sums over the whole of the books. `pnl` is realised, before fees and funding; money is in settlement currency."""
 
@@ -215,28 +162,10 @@ async def list_decisions(pool: asyncpg.Pool, limit: int = 100) -> list[DecisionR
     return [DecisionRow(**row) for row in rows]
 
 
-async def list_positions(pool: asyncpg.Pool) -> list[PositionRow]:
-    """Every position that is not flat, by symbol. Raises Transient."""
-    rows = await _fetch(pool, PositionRow, "positions", ["quantity <> 0"], "symbol, venue, account", [MAX_LIMIT])
-    return [PositionRow(**row) for row in rows]
-
-
-async def list_round_trips(pool: asyncpg.Pool, limit: int = 100) -> list[RoundTripRow]:
-    """Round trips, newest first. Raises ValueError for the limit, Transient."""
-    rows = await _fetch(pool, RoundTripRow, "round_trips", [], "closed_ms DESC", [_limit(limit)])
-    return [RoundTripRow(**row) for row in rows]
-
-
 async def equity_curve(pool: asyncpg.Pool, limit: int = 500) -> list[EquityRow]:
     """The last points of the equity curve, oldest first. Raises ValueError for the limit, Transient."""
     rows = await _fetch(pool, EquityRow, "equity_curve", [], "ts_ms DESC", [_limit(limit)])
     return [EquityRow(**row) for row in reversed(rows)]
-
-
-async def last_truth(pool: asyncpg.Pool) -> TruthRow | None:
-    """The last pass of the comparison. Raises Transient."""
-    rows = await _fetch(pool, TruthRow, "truth_runs", [], "ts_ms DESC", [1])
-    return TruthRow(**rows[0]) if rows else None
 
 
 async def counters(pool: asyncpg.Pool) -> Counters:

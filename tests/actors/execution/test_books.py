@@ -151,11 +151,62 @@ async def test_the_database_itself_refuses_an_unbalanced_transaction(pool: async
         )
 
 
-@pytest.mark.parametrize("table", ["ledger_entries", "ledger_transactions"])
-async def test_posted_lines_can_not_be_changed_or_removed(pool: asyncpg.Pool, table: str) -> None:
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        "UPDATE ledger_entries SET amount = amount + 1",
+        "UPDATE ledger_entries SET direction = -direction",
+        "DELETE FROM ledger_entries",
+        "TRUNCATE ledger_entries",
+        "UPDATE ledger_transactions SET posted_ms = 0",
+        "DELETE FROM ledger_transactions",
+        "TRUNCATE ledger_transactions CASCADE",
+        "UPDATE ledger_accounts SET currency = 'EUR' WHERE name LIKE 'fees:%'",
+        "DELETE FROM ledger_accounts",
+        "TRUNCATE ledger_accounts CASCADE",
+    ],
+)
+async def test_what_was_posted_can_not_be_changed_removed_or_renamed(pool: asyncpg.Pool, attempt: str) -> None:
     await Books(pool).write(plan([fill(1, fee="1")]))
+    before = await _balances(pool)
     with pytest.raises(asyncpg.PostgresError, match="append-only"):
-        await pool.execute(f"DELETE FROM {table}")
+        await pool.execute(attempt)
+    assert await _balances(pool) == before
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [("USDT", 1, "5")],
+        [("USDT", 1, "5"), ("USDT", -1, "4.999999999999999999")],
+        # Equal amounts of two currencies balance nothing.
+        [("USDT", 1, "5"), ("BTC", -1, "5")],
+        [("USDT", 1, "5"), ("USDT", -1, "5"), ("BTC", 1, "0.000000000000000001")],
+    ],
+)
+async def test_no_client_of_the_database_can_post_what_does_not_balance(
+    pool: asyncpg.Pool, lines: list[tuple[str, int, str]]
+) -> None:
+    async def post() -> None:
+        async with pool.acquire() as connection, connection.transaction():
+            accounts = {
+                unit: await connection.fetchval(
+                    "INSERT INTO ledger_accounts (name, type, currency) VALUES ('x', 'asset', $1) RETURNING account_id",
+                    unit,
+                )
+                for unit in {unit for unit, _, _ in lines}
+            }
+            posted = await connection.fetchval(
+                "INSERT INTO ledger_transactions (correlation_id, event_type, description, posted_ms) "
+                "VALUES ('x', 'X', '', 1) RETURNING tx_id"
+            )
+            for number, (unit, direction, amount) in enumerate(lines):
+                values = (posted, number, accounts[unit], direction, Decimal(amount))
+                await connection.execute("INSERT INTO ledger_entries VALUES ($1, $2, $3, $4, $5)", *values)
+
+    with pytest.raises(asyncpg.CheckViolationError, match="does not balance"):
+        await post()
+    assert await pool.fetchval("SELECT count(*) FROM ledger_entries") == 0
 
 
 async def test_a_reading_of_the_wallet_is_booked_once(pool: asyncpg.Pool) -> None:
@@ -180,7 +231,11 @@ async def test_an_adopted_position_stands_between_the_fills_in_journal_order(poo
         (held,) = await books.holdings()
         assert [held.quantity, held.average_price] == [3, 90]
         assert (await _balances(pool))[f"position:bybit:main:{PERP}", PERP] == 3
-        await pool.execute("TRUNCATE fills, adoptions, positions, ledger_entries, ledger_transactions CASCADE")
+        await pool.execute(
+            "SET session_replication_role = replica; "
+            "TRUNCATE fills, adoptions, positions, ledger_entries, ledger_transactions CASCADE; "
+            "RESET session_replication_role"
+        )
 
 
 async def test_funding_is_booked_once_to_position_and_wallet(pool: asyncpg.Pool) -> None:

@@ -77,7 +77,6 @@ def test_equity_is_the_ledgers_wallet_plus_profit_at_the_routers_marks() -> None
     assert [told.wallet, told.unrealized_pnl, told.equity] == ["1000", "6", "1006"]
     assert core.trading_state is TradingState.REDUCING
     assert core.protection(PERP) == (Decimal(95), None)
-    assert core.open_notional() == 206
     assert core.journal_seq == 7
 
 
@@ -92,7 +91,6 @@ def test_before_the_books_are_opened_the_routers_wallet_counts() -> None:
 
 def test_a_mark_that_is_not_known_makes_no_profit() -> None:
     assert _equity(_core(), _at(1)).unrealized_pnl == "0"
-    assert _core().open_notional() == 200
 
 
 def test_every_committed_fill_moves_the_wallet_at_once() -> None:

@@ -38,7 +38,6 @@ async def pool(pg_dsn: str) -> AsyncIterator[asyncpg.Pool]:
             CASE WHEN n = 1 THEN 'APPROVED' ELSE 'LEVERAGE' END, '', 1, 1, 0, 0, 0, 0, 0, '', '', 0.5, n, now() + n * interval '1 s'
             FROM generate_series(1, 3) n;
         INSERT INTO equity_curve SELECT 'bybit', 'main', 'USDT', n, n, 1, 1, 2, 1, 2 FROM generate_series(1, 5) n;
-        INSERT INTO truth_runs SELECT 't' || n, n, 1, 'test', 'bybit', 2, 3, 0, 100, true, '', 'h', 'e' FROM generate_series(1, 2) n;
         """
     )
     await writer.close()
@@ -67,14 +66,9 @@ async def test_counters_sum_the_whole_of_the_books(pool: asyncpg.Pool) -> None:
     assert sums.decisions == {"APPROVED": 1, "LEVERAGE": 2}
 
 
-async def test_positions_decisions_trips_equity_and_truth(pool: asyncpg.Pool) -> None:
-    assert [row.symbol for row in await queries.list_positions(pool)] == ["BTC/USDT:USDT"]
+async def test_decisions_come_newest_first_and_equity_oldest_first(pool: asyncpg.Pool) -> None:
     assert [row.decision_id for row in await queries.list_decisions(pool, 2)] == ["d3", "d2"]
-    assert [row.closing_fill_id for row in await queries.list_round_trips(pool, 2)] == ["f3", "f2"]
     assert [row.ts_ms for row in await queries.equity_curve(pool, 3)] == [3, 4, 5]
-    last = await queries.last_truth(pool)
-    assert last is not None
-    assert last.truth_id == "t2"
 
 
 @pytest.mark.parametrize("limit", [0, 1001, -5])
