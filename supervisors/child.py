@@ -46,6 +46,7 @@ class ChildHistory:
     down_kind: RestartKind = RestartKind.CRASH
     down_reason: str = ""
     not_before_ms: int = 0
+    pid: int = 0
 
     def of_a_new_run(self) -> ChildHistory:
         """What the next run must know: its restarts are counted from zero; who was put aside stays aside."""
@@ -208,6 +209,7 @@ class Child:
             self.down_kind,
             self.down_reason,
             self.not_before_ms if self.status is Status.BACKOFF else 0,
+            self.pid if self.alive else 0,
         )
 
     def remember(self, past: ChildHistory) -> None:

@@ -106,6 +106,17 @@ def kill_all(processes: Iterable[ProcessId], timeout_s: float) -> list[ProcessId
     return left
 
 
+def bury(pid: int, home: Path, within_s: float) -> bool:
+    """Kills a Ray worker of a home by its pid, unless the pid is a stranger's by now; whether it is gone."""
+    identity = ProcessId.of(pid)
+    try:
+        process = psutil.Process(pid)
+        ours = process.environ().get(MARK) == str(home) and (process.cmdline() or [""])[0].startswith("ray::")
+    except (psutil.Error, OSError):
+        return True
+    return identity is None or not ours or not kill_all([identity], within_s)
+
+
 def cpus_of(pid: int) -> list[int]:
     """The cores that any thread of a process may run on; empty when it is gone."""
     cores: set[int] = set()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -18,13 +19,15 @@ from ray.actor import ActorHandle
 
 from supervisors.host import ActorCrashed, create
 from supervisors.host_order import HostOrder, HostReport
-from supervisors.processes import Death
+from supervisors.processes import Death, bury
 from supervisors.runner import Life, sentence
 from supervisors.tree import NAMESPACE, ActorSpec
 from titan.errors import Transient
+from titan.logs import get_logger
 
 NAME_FREE_WITHIN_S = 5.0
-DESCRIBE_WITHIN_S = 3.0
+DESCRIBE_WITHIN_S = 2.0
+BURY_WITHIN_S = 5.0
 # Two hooks, drain and stop, share the shutdown timeout of five seconds.
 STOP_HOOK_S = 2.2
 _RETRY_S = 0.01
@@ -132,6 +135,11 @@ class RayLauncher:
             await kill_actor(handle)
             return None
         return RayLife(handle, report)
+
+    async def bury(self, child: str, pid: int) -> None:
+        """Kills the worker of this home that the child was; on another node only its fencing term keeps it from trading."""
+        while not await asyncio.to_thread(bury, pid, Path(self._home), BURY_WITHIN_S):
+            get_logger("root").error("a process of an earlier life does not end", child=child, pid=pid)
 
     async def _created(self, order: HostOrder, ray_name: str) -> ActorHandle[Any]:
         loop = asyncio.get_running_loop()

@@ -78,6 +78,10 @@ class Adopter(Launcher, Protocol):
         """The verified living process of a child, or None."""
         ...
 
+    async def bury(self, child: str, pid: int) -> None:
+        """Ends the process that an earlier supervisor knew as this child; returns when it is gone, or never was ours."""
+        ...
+
 
 class News(Protocol):
     """Where the world hears of it. Must not block."""
@@ -348,6 +352,7 @@ class Supervision:
     async def _adopt(self) -> None:
         names = list(self._actors)
         found = await asyncio.gather(*(self._launcher.adopt(name) for name in names))
+        await self._bury({name for name, life in zip(names, found, strict=True) if life is None})
         for name, life in zip(names, found, strict=True):
             if life is None:
                 if self.resumes:
@@ -359,6 +364,13 @@ class Supervision:
             self.runner.post(Adopted(name, report.incarnation, report.pid, report.ready))
             if report.ready:
                 self._expect(name, report.incarnation)
+
+    async def _bury(self, missing: set[str]) -> None:
+        """One that is stopped does not answer and could wake beside its successor: it must be dead first."""
+        if self.resumes:
+            known = {name: child for each in self._past.tree.values() for name, child in each.children.items()}
+            late = [(name, known[name].pid) for name in missing if name in known and known[name].pid]
+            await asyncio.gather(*(self._launcher.bury(name, pid) for name, pid in late))
 
     async def _look(self) -> None:
         while True:

@@ -30,6 +30,9 @@ class Seen:
     pid: int = 0
     restarts: int = 0
     graceful_restarts: int = 0
+    recycles: int = 0
+    resident_bytes: int = 0
+    busy: bool = False
     incarnation: int = 0
     last_exit: str = ""
     cpus: list[int] = field(default_factory=list)
@@ -57,6 +60,9 @@ def actors(home: Path) -> dict[str, Seen]:
             raw.get("pid", 0),
             raw.get("restarts", 0),
             raw.get("graceful_restarts", 0),
+            raw.get("recycles", 0),
+            int(raw.get("resident_bytes", 0)),
+            raw.get("busy", False),
             int(raw.get("incarnation", 0)),
             raw.get("last_exit", ""),
             raw.get("cpus", []),

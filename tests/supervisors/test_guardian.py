@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 import signal
@@ -9,15 +10,18 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
 import pytest
 
+from supervisors.control import ask_guardian
 from supervisors.guardian import guardian_tree, read_state, stop
 from supervisors.launch import LaunchPlan
 from supervisors.processes import cpus_of, pss_bytes
 from supervisors.ray_node import family_of
+from supervisors.server_life import SERVERS
 from supervisors.state import Stage
 from tests.supervisors.live import PATIENCE_S, actors, call, commands_below, gone, left_of, notes, until_all_ready
 from tests.waiting import eventually
@@ -178,6 +182,31 @@ def test_a_killed_server_comes_back_and_no_actor_is_restarted(
         PATIENCE_S,
     )
     until_stage(home, process, Stage.UP)
+    assert {name: (seen.pid, seen.restarts) for name, seen in until_all_ready(home).items()} == untouched
+
+
+def servers(home: Path) -> dict[str, dict[str, Any]]:
+    """The guardian's children as it shows them."""
+    rows: Any = asyncio.run(ask_guardian(home / "run", "servers", PATIENCE_S))["servers"]
+    return {row["name"]: row for row in rows}
+
+
+def test_servers_that_hang_are_found_and_replaced_and_no_actor_is_restarted(
+    running: tuple[Path, subprocess.Popen[str]],
+) -> None:
+    home, process = running
+    untouched = {name: (seen.pid, seen.restarts) for name, seen in until_all_ready(home).items()}
+    before = servers(home)
+    assert set(before) == {*SERVERS, "ray"}
+    assert {row["state"] for row in before.values()} == {"ACTOR_STATE_READY"}
+    for name in SERVERS:
+        os.kill(before[name]["pid"], signal.SIGSTOP)
+    eventually(lambda: all(gone(before[name]["pid"]) for name in SERVERS), "those that hang are dead", PATIENCE_S)
+    until_stage(home, process, Stage.UP)
+    eventually(lambda: all(row["state"] == "ACTOR_STATE_READY" for row in servers(home).values()), "all serve again")
+    after = servers(home)
+    assert all(after[name]["last_exit"].startswith("silent for ") for name in SERVERS)
+    assert [after[name]["restarts"] for name in SERVERS] == [before[name]["restarts"] + 1 for name in SERVERS]
     assert {name: (seen.pid, seen.restarts) for name, seen in until_all_ready(home).items()} == untouched
 
 

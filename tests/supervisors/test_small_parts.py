@@ -13,6 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 import supervisors.state
@@ -20,7 +21,7 @@ from protos import system_pb2 as pb
 from supervisors.control import Answer, ControlServer, Fields, ask
 from supervisors.cores import plan_cores
 from supervisors.launch import LaunchPlan
-from supervisors.processes import Death, cpus_of, kill_all, mark_of, marked, pss_bytes
+from supervisors.processes import Death, bury, cpus_of, kill_all, mark_of, marked, pss_bytes
 from supervisors.pulse import PulseSocket, check_socket_path
 from supervisors.ray_node import LONGEST_TEMP_DIR, RayNode, ray_environment, temp_dir_of
 from supervisors.ray_stack import _failure
@@ -336,3 +337,26 @@ def test_a_failed_start_says_whose_and_why_with_the_exit_code_of_its_error() -> 
 def test_the_rooms_public_modules_import_alone() -> None:
     for name in ("launch", "state", "control", "tree"):
         importlib.import_module(f"supervisors.{name}")
+
+
+def test_only_a_worker_of_the_home_is_buried(tmp_path: Path) -> None:
+    home, sleep = tmp_path / "home", "import time; time.sleep(600)"
+    ours = subprocess.Popen(
+        ["ray::Router", "-c", sleep], executable=sys.executable, env={**os.environ, **mark_of(home)}
+    )
+    strangers = [
+        subprocess.Popen(["ray::Router", "-c", sleep], executable=sys.executable),
+        subprocess.Popen([sys.executable, "-c", sleep], env={**os.environ, **mark_of(home)}),
+    ]
+    try:
+        for each in (ours, strangers[0]):
+            eventually(lambda pid=each.pid: psutil.Process(pid).cmdline()[:1] == ["ray::Router"], "it runs")  # type: ignore[misc]
+        ours.send_signal(signal.SIGSTOP)
+        assert all(bury(each.pid, home, 5.0) for each in (ours, *strangers))
+        assert ours.wait(10) == -signal.SIGKILL
+        assert [each.poll() for each in strangers] == [None, None]
+        assert bury(ours.pid, home, 5.0), "who is gone needs no burial"
+    finally:
+        for each in (ours, *strangers):
+            each.kill()
+            each.wait()

@@ -54,6 +54,9 @@ class World(Invented):
     async def adopt(self, child: str) -> AdoptedLife | None:
         return self.found.get(child)
 
+    async def bury(self, child: str, pid: int) -> None:
+        self.log.append(f"bury {child} {pid}")
+
     def effects(self, effects: list[Effect]) -> None:
         self.told += effects
 
@@ -123,7 +126,7 @@ async def test_living_actors_are_adopted_and_missing_ones_started_and_counted(tm
     assert core.resumes
     outcome = await core.up(20)
     assert outcome.ready
-    assert world.log == ["launch b 2"]
+    assert world.log == ["bury b 101", "launch b 2"]
     assert [(status.name, status.restarts) for status in core.status()] == [("a", 0), ("b", 1), ("c", 0)]
     assert [record.reason for record in core.restarts] == ["died while its supervisor was away"]
     core.beat(beat("a", 1, 1))
