@@ -17,6 +17,7 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import cast
 
 from titan.logs import Log
 
@@ -229,8 +230,8 @@ class _Line(asyncio.Protocol):
         self._client = client
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        self._client.connected_to(transport)
+        # uvloop's transports are no subclass of asyncio's.
+        self._client.connected_to(cast(asyncio.WriteTransport, transport))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._client.disconnected()
