@@ -33,7 +33,7 @@ from supervisors.server_life import SERVERS, ServerLauncher
 from supervisors.server_watch import ServerWatch
 from supervisors.spec import ChildSpec, Escalation, Intensity, SupervisorSpec
 from supervisors.state import GuardianState, Lock, Stage, StateFile, read_state, stop
-from supervisors.tree import TITAN_GROUPS, load_groups, needed_of
+from supervisors.tree import STANDBY_GROUPS, TITAN_GROUPS, load_groups, needed_of
 from titan.errors import ExitCode, TitanError
 from titan.files import private_dir
 from titan.logs import Log, configure
@@ -272,6 +272,8 @@ def start(home: Path, groups: str = TITAN_GROUPS) -> ExitCode:
     state.say(Stage.STARTING, "reading the plan")
     try:
         plan = LaunchPlan.load(home)
+        if plan.router_standby and groups == TITAN_GROUPS:
+            groups = STANDBY_GROUPS
         check_socket_path(run_dir / "heartbeat.sock")
         cores = plan_cores(plan.router_cpu, frozenset(os.sched_getaffinity(0)))
         log = configure("guardian", home / "logs", plan.log_level)

@@ -52,6 +52,7 @@ class LaunchPlan(BaseModel):
     memory_recycle_mb: int = Field(default=500, ge=0)
     auto_arm: bool = True
     execution_mode: Literal["active", "standby"] = "active"
+    router_standby: bool = False
     hmac_key: HmacKey
     hmac_key_next: HmacKey | None = None
     api_tokens: ApiTokens

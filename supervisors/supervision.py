@@ -133,6 +133,8 @@ class Supervision:
         self._adopting = asyncio.Lock()
         self._found = False
         self._hopeless: dict[str, str] = {}
+        # What each child said of its role: mode, term, and how far behind it follows.
+        self._modes: dict[str, tuple[str, int, float]] = {}
         self.restarts: deque[RecordRestart] = deque(maxlen=200)
         self.runner = Runner(self._tree, launcher, self)
         self._past = Memory()
@@ -242,6 +244,7 @@ class Supervision:
         now_ms = self.runner.now_ms()
         self._live.beat(beat.service, beat.incarnation, beat.progress, now_ms, beat.stalled)
         if self._live.watches(beat.service, beat.incarnation):
+            self._modes[beat.service] = beat.mode, beat.term, beat.follow_lag_s
             usage = Usage(beat.resident_bytes, beat.descriptors, beat.descriptor_limit, beat.busy)
             alerts = self._appetite.seen(beat.service, beat.incarnation, usage, now_ms)
             if alerts:
@@ -266,6 +269,7 @@ class Supervision:
         life = self.runner.life(view.name)
         report = getattr(life, "report", None)
         usage = self._appetite.usage(view.name)
+        mode, term, follow_lag_s = self._modes.get(view.name, ("", 0, 0.0)) if view.pid else ("", 0, 0.0)
         return pb.ActorStatus(
             name=view.name,
             supervisor=view.supervisor,
@@ -287,6 +291,9 @@ class Supervision:
             descriptors=usage.descriptors,
             descriptor_limit=usage.descriptor_limit,
             busy=usage.busy,
+            mode=mode,
+            term=term,
+            follow_lag_s=follow_lag_s,
         )
 
     def heard(self, event: Event, effects: list[Effect]) -> None:
@@ -300,6 +307,7 @@ class Supervision:
             case Exited(child, incarnation, normal, reason):
                 self._live.forget(child)
                 self._appetite.forget(child)
+                self._modes.pop(child, None)
                 self._log.info("child ended", child=child, incarnation=incarnation, normal=normal, reason=reason)
                 if self._up and not self._ready and not normal and reason.startswith(HOPELESS):
                     self._hopeless[child] = reason

@@ -6,7 +6,7 @@ Guarantees: one table holds every number; names are unique. Never: behaviour.
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from supervisors.spec import ChildSpec, Escalation, Intensity, SupervisorSpec
 from titan.errors import ConfigError
@@ -14,6 +14,7 @@ from titan.errors import ConfigError
 ROOT = "titan"
 NAMESPACE = "titan"
 TITAN_GROUPS = "supervisors.tree:GROUPS"
+STANDBY_GROUPS = "supervisors.tree:GROUPS_WITH_STANDBY"
 ROOT_ACTOR = "titan.root"
 SHUTDOWN_MS = 5_000
 STABLE_MS = 30_000
@@ -44,6 +45,10 @@ class Group:
     period_s: int
     actors: tuple[ActorSpec, ...]
 
+
+ROUTER_STANDBY = ActorSpec(
+    "router_standby", "actors.router.actor:RouterStandby", silence_ms=1_000, start_timeout_ms=60_000
+)
 
 # money waits longest before it halts: a router that comes back five times a minute still trades safely from its journal.
 GROUPS: tuple[Group, ...] = (
@@ -78,6 +83,17 @@ GROUPS: tuple[Group, ...] = (
 )
 
 
+def _with_standby(group: Group) -> Group:
+    at = next((index for index, actor in enumerate(group.actors) if actor.name == "router"), None)
+    if at is None:
+        return group
+    return replace(group, actors=(*group.actors[: at + 1], ROUTER_STANDBY, *group.actors[at + 1 :]))
+
+
+GROUPS_WITH_STANDBY = tuple(_with_standby(group) for group in GROUPS)
+"""The same table with a second router, which follows the first."""
+
+
 def tree_of(groups: tuple[Group, ...] = GROUPS) -> SupervisorSpec:
     """The supervision tree of a table. The root itself restarts a group that gives up, which no group of Titan does."""
     return SupervisorSpec(ROOT, tuple(_supervisor(group) for group in groups), intensity=Intensity(5, 60_000))
@@ -103,8 +119,9 @@ def load_groups(path: str) -> tuple[Group, ...]:
 
 
 def needed_of(groups: tuple[Group, ...] = GROUPS) -> tuple[str, ...]:
-    """The actors without which nothing trades: those whose failure halts."""
-    return tuple(actor.name for group in groups if group.escalation is Escalation.HALT for actor in group.actors)
+    """The actors without which nothing trades: those whose failure halts. A standby is none of them."""
+    halting = (group for group in groups if group.escalation is Escalation.HALT)
+    return tuple(actor.name for group in halting for actor in group.actors if actor.name != ROUTER_STANDBY.name)
 
 
 def actors_of(groups: tuple[Group, ...] = GROUPS) -> dict[str, ActorSpec]:

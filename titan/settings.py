@@ -50,7 +50,16 @@ class Settings(BaseSettings):
     fast_lane: Annotated[
         bool, _from("TITAN_FAST_LANE", "whether signals and intents take a socket of this node beside the bus")
     ] = True
-    execution_mode: Annotated[Literal["active"], _from("EXECUTION_MODE", "active: this router trades")] = "active"
+    execution_mode: Annotated[
+        Literal["active", "standby"],
+        _from(
+            "EXECUTION_MODE",
+            "active: this router trades; standby: it follows one elsewhere and trades when that is gone",
+        ),
+    ] = "active"
+    router_standby: Annotated[
+        bool, _from("TITAN_ROUTER_STANDBY", "whether a second router stands by on this node (about 150 MB)")
+    ] = False
     nodes: Annotated[
         str,
         _from("TITAN_NODES", "comma-separated roles (brain, execution, scavenger) that have Ray nodes of their own"),

@@ -35,7 +35,7 @@ from protos import trading_pb2 as pb
 from titan import subjects
 from titan.actor import Actor, ActorContext, Component
 from titan.envelope import KeyRing, Verifier
-from titan.errors import Ambiguous, Rejected, Transient
+from titan.errors import Ambiguous, Rejected, TitanError, Transient
 from titan.halt import read_halt
 from titan.instruments import Instruments
 from titan.journal import Journal, JournalBusy
@@ -46,6 +46,11 @@ from titan.venues.base import Venue
 SEND_PATIENCE_S = 3.0
 ANNOUNCE_PATIENCE_S = 1.0
 CLAIM_AGAIN_S = 0.2
+FORGETFUL_S = 30.0
+
+
+class _Forgetful(TitanError):
+    """This place's journal is not the one that was followed: who leads from it would have forgotten orders."""
 
 
 class Router(Actor):
@@ -114,13 +119,14 @@ class Router(Actor):
         self._follower = Follower(
             self.bus, self._mirror, self.name, config.venue, config.account, self._ask_leader, self.log
         )
-        following = self.spawn(self._follower.run(), "follow")
+        following = [self.spawn(self._follower.run(), "follow"), self.spawn(self._session.keep_warm(), "warm")]
 
         async def succeed() -> None:
             while True:
                 await succession.turn()
                 if await self._led(succession):
-                    following.cancel()
+                    for task in following:
+                        task.cancel()
                     return
 
         leading = self.spawn(succeed(), "succession")
@@ -137,10 +143,17 @@ class Router(Actor):
         began = time.perf_counter()
         lease = self._tenure.lease
         predecessor = None if lease.entry is None else lease.entry.record.holder
+        self._mirror.held = True
         try:
             await asyncio.to_thread(self._remember)
         except JournalBusy as error:
+            self._mirror.held = False
             self.log.info("another router was quicker", detail=str(error))
+            return False
+        except _Forgetful as error:
+            self._mirror.held = False
+            await self.alert("STANDBY_WITHOUT_JOURNAL", "CRITICAL", str(error))
+            await asyncio.sleep(FORGETFUL_S)
             return False
         succession.close()
         lease.lead(self._journal.term)
@@ -169,12 +182,16 @@ class Router(Actor):
         if not held:
             lease_changed(False, chores.UNCONFIRMED)
         self.spawn(chores.keep_lease(self._tenure, held, lease_changed), "lease")
-        self.feed(await self._session.recover(self.core.unsettled(), read_halt(self.runtime.home) or ""))
+        self._intake.last_seq = lambda: self._journal.last_seq
+        self._intake.followed = broadcast.follow
+        halt_reason = read_halt(self.runtime.home) or ""
+        report, _ = await asyncio.gather(
+            self._session.recover(self.core.unsettled(), halt_reason), self._intake.prepare()
+        )
+        self.feed(report)
         if self.state == system_pb2.ACTOR_STATE_STARTING:
             await self._set_leverages(self._config)
         self._report_torn()
-        self._intake.last_seq = lambda: self._journal.last_seq
-        self._intake.followed = broadcast.follow
         for work, name in (
             (self._outbox.run(), "outbox"),
             (broadcast.run(), "broadcast"),
@@ -195,6 +212,12 @@ class Router(Actor):
         mirror = self._mirror
         checked = (mirror.seq, mirror.head) if mirror.seq else None
         journal = Journal.open(self.runtime.journal_path, after_term=self._tenure.lease.last_term, checked=checked)
+        if checked is not None and not journal.continues and not self._was_here():
+            journal.close()
+            raise _Forgetful(
+                f"the leader elsewhere is gone, but the journal {journal.path} ends at row {journal.last_seq} and lacks what "
+                f"was followed up to row {mirror.seq}: bring the leader's journal here, or start the leader again"
+            )
         if checked is None or not journal.continues:
             compacted = compact_if_due(journal, self._config, self.clock.now().wall_ms)
             if compacted is not None:
@@ -206,6 +229,11 @@ class Router(Actor):
         mirror.core.state.term = journal.term
         self.core, self._journal = mirror.core, journal
         self.log.info("journal replayed", rows=count, term=journal.term, seconds=time.perf_counter() - began)
+
+    def _was_here(self) -> bool:
+        """Whether the last leader led on this place: then its journal is this one, torn or not."""
+        lease = self._tenure.lease
+        return lease.entry is None or lease.entry.record.holder.place == lease.me.place
 
     def make_venue(self) -> Venue:
         """The account's adapter; the import pays for ccxt."""

@@ -85,6 +85,8 @@ class Mirror:
         self.core = make()
         self.seq = 0
         self.head = GENESIS
+        # While its core is being taken over, what still comes in from the late leader is left to the journal's file.
+        self.held = False
 
     def take(self, rows: Sequence[pb.JournalRow]) -> bool:
         """Takes rows, known ones apart; False, with nothing more taken, when one does not continue the chain.
@@ -92,7 +94,7 @@ class Mirror:
         Rows of the stream carry no hash of their own: they are checked by the head that comes with them.
         """
         for message in rows:
-            if message.seq <= self.seq:
+            if message.seq <= self.seq or self.held:
                 continue
             if message.kind == SNAPSHOT and self.seq:
                 return False
@@ -173,6 +175,8 @@ class Follower:
                 return False
             if reply.error:
                 self._log.warning("the leader can't read its journal", error=reply.error)
+                return False
+            if mirror.held:
                 return False
             same = seq == 0 or any(row.seq == seq and row.hash == head for row in reply.rows)
             if not same or not mirror.take(reply.rows):

@@ -65,16 +65,20 @@ class Intake:
         for symbol in self._runtime.symbols:
             await self._bus.subscribe(subjects.ticker(self._config.venue, symbol), market_pb2.Ticker, self._on_ticker)
 
-    async def open(self) -> None:
-        """Subscribes to what the leader alone answers; intents last. To be called after `watch`."""
+    async def prepare(self) -> None:
+        """Answers what a leader answers before it trades: operators, questions; and lets its predecessor's intents go."""
         bus = self._bus
         await bus.subscribe_raw(subjects.OPERATOR_ALL, self._on_operator)
         await bus.serve(subjects.RPC_POLICY_HASH, brain_pb2.PolicyHashRequest, self._on_policy_hash)
         await bus.serve(subjects.RPC_JOURNAL, trading_pb2.JournalFollowRequest, self._on_follow)
-        await bus.subscribe(subjects.INTENT_PLACE_ALL, trading_pb2.Intent, self._on_intent)
         # What was given to a router that died is given to us now, not when its acknowledgement is overdue; copies are known.
         with contextlib.suppress(nats.js.errors.NotFoundError):
             await bus.jetstream.delete_consumer(STREAM, DURABLE)
+
+    async def open(self) -> None:
+        """Takes intents. To be called after `watch` and `prepare`, once the router is ready."""
+        bus = self._bus
+        await bus.subscribe(subjects.INTENT_PLACE_ALL, trading_pb2.Intent, self._on_intent)
         await bus.consume(
             STREAM, DURABLE, subjects.INTENT_PLACE_ALL, trading_pb2.Intent, self._on_kept_intent, patience_s=HELD_S
         )

@@ -31,6 +31,8 @@ from titan.model import Order
 from titan.venues.base import Venue, VenueOrder
 
 POLL_S = 5.0
+# Below the fifteen seconds after which aiohttp closes an idle connection.
+WARM_S = 10.0
 MIN_POLL_GAP_S = 0.05
 OVERLAP_MS = 60_000
 OVERLAP_WALL_MS = 10_000
@@ -271,8 +273,7 @@ class VenueSession:
         asked_ms = self._clock.now().market_ms
         executions = tuple(await self._venue.executions(since, until))
         while True:
-            closed = tuple(await self._venue.closed_orders(since, until))
-            report = await self._report()
+            closed, report = await asyncio.gather(self._venue.closed_orders(since, until), self._report())
             # A fill between two questions would make positions and executions disagree: ask until nothing moved.
             after = tuple(await self._venue.executions(since, self._until()))
             if len(after) == len(executions):
@@ -286,4 +287,13 @@ class VenueSession:
             if order.client_order_id not in known and order.venue_order_id not in named:
                 found = await self._venue.find_order(order.symbol, order.client_order_id, order.venue_order_id)
                 missing.append((order.client_order_id, found))
-        return RecoveryReport(report, closed, executions, tuple(missing), halt_reason)
+        return RecoveryReport(report, tuple(closed), executions, tuple(missing), halt_reason)
+
+    async def keep_warm(self) -> None:
+        """Reads the positions now and then, for ever: a standby's first order must not wait for a connection or an import."""
+        while True:
+            try:
+                await self._venue.positions()
+            except (Rejected, Transient, Ambiguous) as error:
+                self._log.info("the venue does not answer a standby", error=str(error))
+            await asyncio.sleep(WARM_S)

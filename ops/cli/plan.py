@@ -205,6 +205,7 @@ def make_plan(settings: Settings, flags: Flags) -> LaunchPlan:
             **_memory(settings),
             "auto_arm": not live,
             "execution_mode": settings.execution_mode,
+            "router_standby": settings.router_standby,
             "hmac_key": current,
             "hmac_key_next": following,
             "api_tokens": ApiTokens(

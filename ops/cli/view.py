@@ -63,6 +63,9 @@ def status_dict(status: pb.GetStatusResponse) -> dict[str, object]:
                 "last_exit": actor.last_exit,
                 "last_recovery_s": actor.last_recovery_s,
                 "cpus": list(actor.cpus),
+                "mode": actor.mode,
+                "term": actor.term,
+                "follow_lag_s": round(actor.follow_lag_s, 3),
             }
             for actor in status.actors
         ],
@@ -152,7 +155,7 @@ def _actors(status: pb.GetStatusResponse) -> Panel:
         style = "green" if state == "ready" and fresh else "yellow" if state in ("starting", "backoff") else "red"
         grid.add_row(
             actor.name,
-            Text(state, style=style),
+            Text(f"{state}, {actor.mode}" if actor.mode else state, style=style),
             str(actor.pid or "-"),
             str(actor.restarts),
             str(actor.intensity_left),

@@ -28,7 +28,7 @@ from supervisors.ray_stack import _failure
 from supervisors.server_life import venue_arguments
 from supervisors.spec import Escalation
 from supervisors.state import Lock, Stage, StateFile, read_state, stop
-from supervisors.tree import GROUPS, actors_of, load_groups, needed_of, tree_of
+from supervisors.tree import GROUPS, GROUPS_WITH_STANDBY, actors_of, load_groups, needed_of, tree_of
 from titan.actor import load_actor
 from titan.errors import ConfigError, ExitCode, NotRunning, TimedOut
 from titan.runtime import ApiTokens, HmacKey
@@ -75,7 +75,7 @@ def test_a_core_that_is_not_there_is_refused_with_those_that_are(setting: str) -
 
 
 def test_every_actor_of_the_table_exists() -> None:
-    for actor in actors_of().values():
+    for actor in actors_of(GROUPS_WITH_STANDBY).values():
         assert load_actor(actor.path).name == actor.name
         assert actor.ray_name == f"titan.{actor.name}"
 
@@ -87,17 +87,22 @@ def test_money_halts_phases_are_quarantined_edge_degrades() -> None:
         "edge": Escalation.DEGRADE,
     }
     assert needed_of() == ("router", "execution", "brain")
+    assert needed_of(GROUPS_WITH_STANDBY) == needed_of()
 
 
 def test_the_router_may_be_silent_for_one_second_and_others_for_three() -> None:
-    assert {actor.name: actor.silence_ms for actor in actors_of().values() if actor.silence_ms != 3_000} == {
-        "router": 1_000
+    assert {
+        actor.name: actor.silence_ms for actor in actors_of(GROUPS_WITH_STANDBY).values() if actor.silence_ms != 3_000
+    } == {
+        "router": 1_000,
+        "router_standby": 1_000,
     }
 
 
 def test_the_start_order_is_money_phases_edge() -> None:
     order = ("router", "execution", "brain", "market_data", "scavenger", "gateway")
     assert tree_of().workers() == order
+    assert tree_of(GROUPS_WITH_STANDBY).workers() == ("router", "router_standby", *order[1:])
 
 
 def test_a_table_that_is_not_there_is_refused() -> None:
