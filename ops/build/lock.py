@@ -1,4 +1,4 @@
-"""Resolves `requirements/run.lock` and `dev.lock` again from `pyproject.toml`: every version, every hash, no index host.
+"""Resolves `run.lock`, `dev.lock` and `reference.lock` again from `pyproject.toml`: every version, every hash, no index host.
 
 Needs uv (on the PATH, else installed into a scratch environment with pip). `nats.lock` is kept by hand.
 """
@@ -13,7 +13,7 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-GROUPS = {"run": ["servers"], "dev": ["servers", "dev"]}
+GROUPS = {"run": ["servers"], "dev": ["servers", "dev"], "reference": ["servers", "dev", "reference"]}
 FLAGS = (
     "--universal",
     "--python-version=3.11",
