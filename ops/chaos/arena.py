@@ -23,6 +23,7 @@ from ops.chaos.trader import Trader
 from supervisors.tree import GROUPS
 from titan.errors import Transient
 from titan.journal import JournalCorrupt, JournalFailed
+from titan.logs import configure
 
 PHASES = ("before the journal", "sent, no ack", "acked", "filled")
 MOMENT_WITHIN_S = 2.5
@@ -42,6 +43,7 @@ class Arena:
 
     async def open(self) -> None:
         """Opens eyes and starts to trade. Raises Transient."""
+        configure("chaos", self.system.runtime.log_dir, "WARNING")
         self.eyes = await Eyes.open(self.system, self.memory)
         self.trader = Trader(self.eyes)
         self._trading = asyncio.create_task(self.trader.run(), name="trader")

@@ -16,17 +16,17 @@ from collections.abc import Callable, Iterator, Sequence
 from ops.chaos.arena import Arena
 from ops.chaos.books import read_decisions
 from ops.chaos.eyes import Sight
-from ops.chaos.fault import Axis, ChaosFault, Injected, Skip
+from ops.chaos.fault import Axis, ChaosFault, Injected, Skip, is_active
 from ops.chaos.result import Finding, Result, Run
 from titan.codes import TradingState
 from titan.errors import Fatal, TimedOut, TitanError, Transient
 from titan.invariants import Invariant, Recovery, Violation, check, persisting
 
-ACTIVE_WITHIN_S = 60.0
+ACTIVE_WITHIN_S = 120.0
 SETTLE_WITHIN_S = 18.0
 READ_EVERY_S = 0.8
 LOOK_EVERY_S = 0.03
-INJECT_WITHIN_S = 200.0
+INJECT_WITHIN_S = 300.0
 ASK_AGAIN_S = 2.0
 
 Tell = Callable[[str], None]
@@ -144,7 +144,9 @@ class Campaign:
         deadline = time.monotonic() + fault.within_s
         while True:
             sight = await self._arena.eyes.look()
-            if injected.back(sight):
+            # What was said before the fault proves nothing; the router speaks at least once a second.
+            heard = injected.back is not is_active or sight.heard_s >= injected.since_s
+            if heard and injected.back(sight):
                 return max(0.0, time.monotonic() - injected.since_s)
             if time.monotonic() > deadline:
                 return None

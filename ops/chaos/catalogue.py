@@ -32,7 +32,8 @@ LONG_STOP_S = 30.0
 SERVER_TARGET_S = 2.0
 ROOT_TARGET_S = 3.0
 RAY_TARGET_S = 20.0
-RAY_WITHIN_S = 90.0
+ACTOR_WITHIN_S = 120.0
+WHOLE_WITHIN_S = 180.0
 
 
 def _actors() -> list[ChaosFault]:
@@ -56,7 +57,7 @@ def _actors() -> list[ChaosFault]:
             number = 100 + 10 * index + kind
             text = f"{name}: {does}"
             fault = ChaosFault(
-                number, Axis.PROCESS, f"{name}-{word}", text, inject, target, 60.0, group.name, restarts, long
+                number, Axis.PROCESS, f"{name}-{word}", text, inject, target, ACTOR_WITHIN_S, group.name, restarts, long
             )
             found.append(fault)
     return found
@@ -92,9 +93,9 @@ FAULTS: tuple[ChaosFault, ...] = (
     ChaosFault(
         2, Axis.RAY, "root-stop", "the root supervisor: SIGSTOP for 5 s", root_struck(seconds=STOP_S), ROOT_TARGET_S
     ),
-    ChaosFault(3, Axis.RAY, "raylet-kill", "Ray's raylet: SIGKILL", ray_killed("raylet"), RAY_TARGET_S, RAY_WITHIN_S),
+    ChaosFault(3, Axis.RAY, "raylet-kill", "Ray's raylet: SIGKILL", ray_killed("raylet"), RAY_TARGET_S, WHOLE_WITHIN_S),
     ChaosFault(
-        4, Axis.RAY, "head-kill", "Ray's head (GCS): SIGKILL", ray_killed("gcs_server"), RAY_TARGET_S, RAY_WITHIN_S
+        4, Axis.RAY, "head-kill", "Ray's head (GCS): SIGKILL", ray_killed("gcs_server"), RAY_TARGET_S, WHOLE_WITHIN_S
     ),
     *_servers(),
     *_actors(),
@@ -355,7 +356,7 @@ FAULTS: tuple[ChaosFault, ...] = (
         "the whole ends and starts again with a position",
         operators.warm_restart,
         30.0,
-        90.0,
+        WHOLE_WITHIN_S,
     ),
 )
 

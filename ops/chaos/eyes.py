@@ -40,13 +40,14 @@ def wall_ms() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """One look."""
+    """One look. `heard_s` is the monotonic instant of the router's last word, `age_s` how long ago that was."""
 
     actors: dict[str, ActorSeen]
     trading: TradingState | None
     reason: str
     term: int
     age_s: float
+    heard_s: float
     bus: bool
 
     @property
@@ -149,6 +150,7 @@ class Eyes:
             "" if router is None else router.reason,
             0 if router is None else router.term,
             time.monotonic() - self._heard_s,
+            self._heard_s,
             self.bus.connected,
         )
 

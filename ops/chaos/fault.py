@@ -67,7 +67,7 @@ class ChaosFault:
     does: str
     inject: Inject
     target_s: float | None = None
-    within_s: float = 45.0
+    within_s: float = 90.0
     group: str = ""
     restarts: int = 1
     long: bool = False

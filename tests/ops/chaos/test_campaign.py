@@ -21,7 +21,7 @@ from titan.codes import TradingState
 from titan.errors import Transient
 from titan.invariants import World
 
-FINE = Sight({"router": ActorSeen("router", "money", 7, READY, 0)}, TradingState.ACTIVE, "", 1, 0.1, bus=True)
+FINE = Sight({"router": ActorSeen("router", "money", 7, READY, 0)}, TradingState.ACTIVE, "", 1, 0.1, 1e12, bus=True)
 
 
 class Eyes:
@@ -216,3 +216,17 @@ def test_a_sight_says_what_is_missing() -> None:
     down = replace(FINE.actors["router"], state="ACTOR_STATE_BACKOFF")
     assert replace(FINE, actors={"router": down}).missing() == "router backoff"
     assert "trading is REDUCING: why" in replace(FINE, trading=TradingState.REDUCING, reason="why").missing()
+
+
+async def test_what_the_router_said_before_the_fault_proves_no_recovery() -> None:
+    began = time.monotonic()
+    old = replace(FINE, heard_s=began - 1)
+    arena = Arena(sights=[FINE, old, old, replace(FINE, heard_s=began + 60)])
+
+    async def inject(_arena: object) -> Injected:
+        return Injected(began)
+
+    run, _ = campaign(arena, fault(1, inject))
+    await run.run(0.0, rounds=1)
+    assert run.result.runs[0].recovery_s is not None
+    assert len(arena.eyes.sights) == 1
