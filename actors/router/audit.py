@@ -38,6 +38,7 @@ class Audit:
         self._orders = orders
         self._fills = fills
         self._bare: dict[str, int] = {}
+        self._wallet_off = ZERO
 
     def recover(self, turn: Turn, event: RecoveryReport) -> None:
         """Makes the replayed books agree with the venue."""
@@ -122,10 +123,14 @@ class Audit:
 
     def _compare_wallet(self, turn: Turn, report: VenueReport) -> None:
         cash = self._state.money.cash
-        off = cash is None or abs(cash - report.wallet.wallet) > WALLET_TOLERANCE
-        if not off or self._suspected():
+        off_by = None if cash is None else cash - report.wallet.wallet
+        if (off_by is not None and abs(off_by) <= WALLET_TOLERANCE) or self._suspected():
             self._state.suspects.pop(_WALLET, None)
             return
+        if off_by is not None and abs(off_by - self._wallet_off) > WALLET_TOLERANCE:
+            # Another difference than the last report's: news under way, not the same fault.
+            self._wallet_off = off_by
+            self._state.suspects.pop(_WALLET, None)
         since = self._state.suspects.setdefault(_WALLET, report.asked_ms)
         turn.do(FetchExecutions())
         if report.asked_ms - since >= PATIENCE_MS:

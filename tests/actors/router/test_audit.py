@@ -219,6 +219,15 @@ def test_a_listed_order_is_not_searched_and_a_new_one_is_adopted(ready: Bottle) 
     assert "stop-9" in ready.state.by_venue_id
 
 
+def test_two_passing_differences_of_the_wallet_are_no_lasting_one(ready: Bottle) -> None:
+    for wallet in ("9990", "10003"):
+        ready.clock.advance(5_000)
+        seen = ready.report()
+        ready.tell(replace(seen, wallet=replace(seen.wallet, wallet=d(wallet))))
+    assert ready.state.money.cash == 10_000
+    assert "WALLET_CORRECTED" not in alerts(ready.effects)
+
+
 def test_a_wallet_that_stays_different_is_corrected_and_told(ready: Bottle) -> None:
     for _ in range(2):
         seen = ready.report()
