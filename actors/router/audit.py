@@ -85,7 +85,7 @@ class Audit:
 
     def _compare_positions(self, turn: Turn, report: VenueReport) -> None:
         held = {each.symbol: each.quantity for each in report.positions}
-        for symbol in set(held) | set(self._state.positions) | self._suspected():
+        for symbol in sorted(set(held) | set(self._state.positions) | self._suspected()):
             ours = self._state.held(symbol)
             theirs = held.get(symbol, ZERO)
             name = f"position {symbol}"
