@@ -20,7 +20,7 @@ from ops.chaos.fault import Skip
 from ops.chaos.story import said
 from ops.chaos.system import ActorSeen, System, gone
 from ops.chaos.trader import Trader
-from supervisors.tree import GROUPS
+from supervisors.tree import GROUPS_WITH_STANDBY
 from titan.errors import Transient
 from titan.journal import JournalCorrupt, JournalFailed
 from titan.logs import configure
@@ -94,7 +94,7 @@ class Arena:
 
     def budget(self, group: str) -> int:
         """How many restarts a supervisor may still make without escalating."""
-        limit = next((each for each in GROUPS if each.name == group), None)
+        limit = next((each for each in GROUPS_WITH_STANDBY if each.name == group), None)
         if limit is None:
             return 100
         since = wall_ms() - limit.period_s * 1000 - 2_000

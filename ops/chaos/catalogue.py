@@ -23,9 +23,9 @@ from ops.chaos.processes import (
     signalled,
 )
 from ops.chaos.venues import Switch, switched
-from supervisors.tree import GROUPS
+from supervisors.tree import GROUPS_WITH_STANDBY, ROUTER_STANDBY
 
-IMPORTS_CCXT = frozenset({"router", "execution", "market_data"})
+IMPORTS_CCXT = frozenset({"router", "router_standby", "execution", "market_data"})
 ORDER = ("router", "execution", "brain", "market_data", "scavenger", "gateway")
 SERVERS = ("nats", "postgres", "redis", "paper_venue")
 LONG_STOP_S = 30.0
@@ -38,7 +38,7 @@ WHOLE_WITHIN_S = 180.0
 
 def _actors() -> list[ChaosFault]:
     found: list[ChaosFault] = []
-    specs = {actor.name: (group, actor) for group in GROUPS for actor in group.actors}
+    specs = {actor.name: (group, actor) for group in GROUPS_WITH_STANDBY for actor in group.actors}
     names = [name for name in ORDER if name in specs] + sorted(set(specs) - set(ORDER))
     for index, name in enumerate(names):
         group, spec = specs[name]
@@ -366,10 +366,18 @@ def by_number() -> dict[int, ChaosFault]:
     return {fault.number: fault for fault in FAULTS}
 
 
-def chosen(only: str, number: int | None, *, long: bool) -> tuple[ChaosFault, ...]:
-    """The faults of an axis, one by name, one by number, or all of them; long ones only when there is time for them."""
+def chosen(only: str, number: int | None, *, long: bool, standby: bool = False) -> tuple[ChaosFault, ...]:
+    """One fault by number or name, or the faults of an axis, or all; long ones only when there is time for them, and those
+    of the second router only when there is one."""
     if number is not None:
         return tuple(fault for fault in FAULTS if fault.number == number)
-    if only:
-        return tuple(fault for fault in FAULTS if only in (fault.axis.value, fault.name))
-    return tuple(fault for fault in FAULTS if long or not fault.long)
+    named = tuple(fault for fault in FAULTS if fault.name == only)
+    if named:
+        return named
+    return tuple(
+        fault
+        for fault in FAULTS
+        if only in ("", fault.axis.value)
+        and (long or not fault.long)
+        and (standby or not fault.name.startswith(ROUTER_STANDBY.name))
+    )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from decimal import Decimal
+from pathlib import Path
 
 import orjson
 
@@ -16,7 +17,7 @@ from ops.chaos.books import read_ledger
 from ops.chaos.system import QUARANTINED, ActorSeen, System, dead
 from ops.chaos.venue import VenueAdmin
 from protos import system_pb2, trading_pb2
-from supervisors.tree import GROUPS
+from supervisors.tree import GROUPS_WITH_STANDBY
 from titan import subjects
 from titan.bus import Bus, Received
 from titan.codec import TRADING_STATE_TO_PB
@@ -29,7 +30,7 @@ from titan.runtime import Runtime
 
 FRESH_S = 2.5
 OWNER = "titan"
-LIMITS = tuple(Limit(group.name, group.max_restarts, group.period_s * 1000) for group in GROUPS)
+LIMITS = tuple(Limit(group.name, group.max_restarts, group.period_s * 1000) for group in GROUPS_WITH_STANDBY)
 _TRADING = {number: state for state, number in TRADING_STATE_TO_PB.items()}
 
 
@@ -123,8 +124,10 @@ class Eyes:
 
     async def _on_restarted(self, received: Received[system_pb2.ActorRestarted]) -> None:
         event = received.message
-        if not event.graceful:
-            self.memory.restarts.append(Restart(_group_of(event.name), event.name, event.ts_ms))
+        if not event.graceful and event.kind in ("", "crash"):
+            # What counts is when it died, not when it was Ready again.
+            died_ms = event.ts_ms - int(event.recovery_s * 1000)
+            self.memory.restarts.append(Restart(_group_of(event.name), event.name, died_ms))
 
     async def _on_alert(self, received: Received[system_pb2.Alert]) -> None:
         alert = received.message
@@ -222,7 +225,15 @@ def _as_owner(runtime: Runtime) -> Runtime:
 
 
 def _group_of(actor: str) -> str:
-    return next((group.name for group in GROUPS for each in group.actors if each.name == actor), "")
+    return next((group.name for group in GROUPS_WITH_STANDBY for each in group.actors if each.name == actor), "")
+
+
+def _is_router(pid: int) -> bool:
+    """Whether a pid is a living router: pids are given again."""
+    try:
+        return not dead(pid) and b"router" in Path(f"/proc/{pid}/cmdline").read_bytes().lower()
+    except OSError:
+        return False
 
 
 def _leaders(rows: tuple[StoredRow, ...]) -> tuple[Leader, ...]:
@@ -231,7 +242,7 @@ def _leaders(rows: tuple[StoredRow, ...]) -> tuple[Leader, ...]:
     latest: dict[int, int] = {pid: term for term, _, pid in starts}
     found = []
     for index, (term, began, pid) in enumerate(starts):
-        lives = not dead(pid) and latest[pid] == term
+        lives = _is_router(pid) and latest[pid] == term
         ended = None if lives else starts[index + 1][1] if index + 1 < len(starts) else began
         found.append(Leader(term, began, ended, f"pid {pid}"))
     return tuple(found)

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from supervisors.tree import GROUPS as PLAIN
-from supervisors.tree import actors_of
+from supervisors.tree import GROUPS_WITH_STANDBY as PLAIN_WITH_STANDBY
+from supervisors.tree import Group, actors_of
 from titan.actor import Actor, load_actor
 
 ARMED = "CHAOS_HOOKS"
@@ -24,10 +25,16 @@ FOLDER = "chaos"
 POLL_S = 0.03
 RAISE, BLOCK, START, HOLD = "raise", "block", "start", "hold"
 
-GROUPS = tuple(
-    replace(group, actors=tuple(replace(actor, path=f"{__name__}:{actor.name}") for actor in group.actors))
-    for group in PLAIN
-)
+
+def _with_hooks(groups: tuple[Group, ...]) -> tuple[Group, ...]:
+    return tuple(
+        replace(group, actors=tuple(replace(actor, path=f"{__name__}:{actor.name}") for actor in group.actors))
+        for group in groups
+    )
+
+
+GROUPS = _with_hooks(PLAIN)
+GROUPS_WITH_STANDBY = _with_hooks(PLAIN_WITH_STANDBY)
 
 
 class ChaosError(Exception):
@@ -90,7 +97,7 @@ def _hooked(plain: type[Actor]) -> type[Actor]:
 
 def __getattr__(name: str) -> Any:
     """The class of an actor by the actor's name: hooked when armed."""
-    found = actors_of(PLAIN).get(name)
+    found = actors_of(PLAIN_WITH_STANDBY).get(name)
     if found is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     plain = load_actor(found.path)

@@ -17,7 +17,6 @@ import nats.errors
 from ops.chaos.arena import Arena
 from ops.chaos.eyes import OWNER, Sight
 from ops.chaos.fault import Inject, Injected, Skip
-from ops.chaos.system import GROUPS
 from ops.cli.plan import ROOT
 from protos import trading_pb2 as pb
 from titan import subjects
@@ -111,7 +110,7 @@ async def bad_configuration(arena: Arena) -> Injected:
 async def second_instance(arena: Arena) -> Injected:
     """A second guardian and a second router of the same home: both are refused."""
     home = str(arena.system.home)
-    guardian = await _run(arena, ["-m", "supervisors.guardian", "--home", home, "--groups", GROUPS], {})
+    guardian = await _run(arena, ["-m", "supervisors.guardian", "--home", home, "--groups", arena.system.groups], {})
     router = await _run(arena, ["-m", "titan.process", "actors.router.actor:Router", "--home", home], {})
     wrong = [
         f"a second {name} ended with code 0" for name, code in (("guardian", guardian), ("router", router)) if not code

@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import fcntl
 import os
 import shutil
 import signal
 import sqlite3
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from ops.chaos.arena import Arena
@@ -84,12 +86,26 @@ def _tear(arena: Arena, path: Path) -> int:
     lost = _tearable(rows)
     if not lost:
         raise Skip("no row may be torn off: the journal is too young")
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None, timeout=5.0)) as database:
+    with _alone(path), contextlib.closing(sqlite3.connect(path, isolation_level=None, timeout=5.0)) as database:
         database.execute("DELETE FROM journal WHERE seq >= ?", (lost[0].seq,))
     # What the test itself took out needs no approval in the journal, and is no forgotten row.
     arena.memory.excused |= {said(row, "client_order_id") for row in lost if said(row, "event") == "NEW"}
     del rows[-len(lost) :]
     return len(lost)
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """The journal's own lock, so that no router opens it meanwhile. Raises Skip when one has."""
+    descriptor = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Skip("another router took the journal over at once") from None
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _tearable(rows: list[StoredRow]) -> list[StoredRow]:

@@ -34,6 +34,7 @@ from titan.servers.identity import ProcessId, ServerRecord
 from titan.settings import load_settings
 
 GROUPS = "ops.chaos.hooked:GROUPS"
+GROUPS_WITH_STANDBY = "ops.chaos.hooked:GROUPS_WITH_STANDBY"
 FEED, SPEED = "synthetic:42", 60.0
 UP_WITHIN_S = 150.0
 DOWN_WITHIN_S = 60.0
@@ -61,8 +62,9 @@ class ActorSeen:
 class System:
     """One Titan. Make it with `whole_system`."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, standby: bool = False) -> None:
         self.home = home
+        self.groups = GROUPS_WITH_STANDBY if standby else GROUPS
         self.own_journal_disk = False
         self.keep_logs: Path | None = None
         self._guardian: subprocess.Popen[bytes] | None = None
@@ -83,7 +85,7 @@ class System:
         logs.mkdir(mode=0o700, exist_ok=True)
         with (logs / "guardian.log").open("ab") as log:
             self._guardian = subprocess.Popen(
-                [sys.executable, "-m", "supervisors.guardian", "--home", str(self.home), "--groups", GROUPS],
+                [sys.executable, "-m", "supervisors.guardian", "--home", str(self.home), "--groups", self.groups],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -180,12 +182,15 @@ class System:
 
 
 @contextlib.contextmanager
-def whole_system() -> Iterator[System]:
-    """A running Titan; ended whatever happens, its home removed. Raises Fatal, TimedOut when it can't be started."""
+def whole_system(*, standby: bool = False) -> Iterator[System]:
+    """A running Titan, with a second router on demand; ended whatever happens, its home removed.
+
+    Raises Fatal, TimedOut when it can't be started.
+    """
     home = Path(tempfile.mkdtemp(prefix="titan-chaos-"))
     # As root PostgreSQL runs under another user, who must be able to walk in.
     home.chmod(0o711)
-    system = System(home)
+    system = System(home, standby=standby)
     try:
         system.own_journal_disk = _small_disk(home / "journal")
         system.start()

@@ -97,12 +97,13 @@ def chaos(
     seed: Annotated[int, typer.Option("--seed", min=0, help="what draws the faults and their moments")] = 1,
     only: Annotated[str, typer.Option("--only", help="one axis, or one fault by name")] = "",
     fault: Annotated[int | None, typer.Option("--fault", help="one fault by number, once")] = None,
+    standby: Annotated[bool, typer.Option("--standby", help="with a second router that follows the first")] = False,
     list_them: Annotated[bool, typer.Option("--list", help="show the faults and inject none")] = False,
     report: Annotated[Path | None, typer.Option("--report", help="also write the JSON object to this file")] = None,
     as_json_: Json = False,
 ) -> int:
     """Strike a whole Titan of its own, and check that no order is lost or doubled. Example: titan chaos --minutes 5 --seed 7."""
-    faults = chosen(only, fault, long=minutes >= LONG_MINUTES)
+    faults = chosen(only, fault, long=minutes >= LONG_MINUTES, standby=standby)
     if not faults:
         axes = ", ".join(dict.fromkeys(each.axis.value for each in FAULTS))
         what = f"number {fault}" if fault is not None else repr(only)
@@ -126,7 +127,7 @@ def chaos(
     }
     tell(f"{machine()}; commit {commit() or 'unknown'}; seed {seed}; {len(faults)} faults to draw from")
     tell("starting a whole Titan")
-    with whole_system() as system:
+    with whole_system(standby=standby) as system:
         arena = Arena(system, seed)
         result, lost = asyncio.run(_campaign(arena, faults, minutes, int(fault is not None), tell))
         if lost or result.findings:

@@ -37,9 +37,18 @@ def test_a_choice_picks_by_number_or_name(only: str, number: int | None, names: 
     assert [fault.name for fault in chosen(only, number, long=False)] == names
 
 
+def test_the_second_router_is_struck_only_where_there_is_one() -> None:
+    def struck(*, standby: bool) -> set[str]:
+        found = chosen("", None, long=False, standby=standby)
+        return {fault.name for fault in found if fault.name.startswith("router_standby")}
+
+    assert struck(standby=False) == set()
+    assert "router_standby-kill" in struck(standby=True)
+
+
 def test_an_axis_and_long_faults_are_picked_when_asked_for() -> None:
     assert {fault.axis for fault in chosen("stream", None, long=False)} == {Axis.STREAM}
-    short, long = chosen("", None, long=False), chosen("", None, long=True)
+    short, long = chosen("", None, long=False, standby=True), chosen("", None, long=True, standby=True)
     assert {fault.name for fault in long} - {fault.name for fault in short} == {
         fault.name for fault in FAULTS if fault.long
     }
