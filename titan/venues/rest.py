@@ -50,6 +50,8 @@ class RestVenue:
 
     def __init__(self, address: VenueAddress, profile: VenueProfile) -> None:
         self._exchange = make_exchange(address)
+        # ccxt's own throttle knows no urgent lane and no reserve.
+        self._exchange.enableRateLimit = False
         self._profile = profile
         self._name = address.name
         self._account = address.account
@@ -80,6 +82,7 @@ class RestVenue:
 
     async def measure_clock(self) -> int:
         """Asks for the venue's wall time, and signs by it from now on. Returns ours minus the venue's, in ms."""
+        self._never_resend()
         call: Call = getattr(self._exchange, self._profile.time_call)
         before = time.time_ns()
         answer = await self._call(call, {}, {})
@@ -87,6 +90,11 @@ class RestVenue:
         difference = middle - self._profile.server_ms(answer)
         self._exchange.options["timeDifference"] = difference
         return difference
+
+    def _never_resend(self) -> None:
+        """aiohttp sends PUT and DELETE again by itself when a kept connection breaks; its switch has no public name."""
+        self._exchange.open(True)
+        self._exchange.session._retry_connection = False
 
     # requests
 

@@ -1,0 +1,1 @@
+"""The acceptance cards of venue adapters: numbered event sequences with pass criteria, run against every adapter."""
