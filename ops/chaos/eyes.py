@@ -16,7 +16,7 @@ import orjson
 from ops.chaos.books import read_ledger
 from ops.chaos.system import QUARANTINED, ActorSeen, System, dead
 from ops.chaos.venue import VenueAdmin
-from protos import system_pb2, trading_pb2
+from protos import market_pb2, system_pb2, trading_pb2
 from supervisors.tree import GROUPS_WITH_STANDBY
 from titan import subjects
 from titan.bus import Bus, Received
@@ -113,6 +113,9 @@ class Eyes:
         await bus.subscribe(subjects.ACTOR_RESTARTED, system_pb2.ActorRestarted, eyes._on_restarted)
         await bus.subscribe(subjects.ALERT, system_pb2.Alert, eyes._on_alert)
         await bus.subscribe_raw(subjects.INTENT_PLACE_ALL, eyes._on_intent)
+        for symbol in eyes.runtime.symbols:
+            ticker = subjects.ticker(eyes.runtime.venue.name, symbol)
+            await bus.subscribe(ticker, market_pb2.Ticker, eyes._on_ticker)
         return eyes
 
     async def close(self) -> None:
@@ -136,6 +139,10 @@ class Eyes:
         if supervisor and alert.code != "SUPERVISOR_RECOVERED":
             self.memory.escalations.append(Escalated(supervisor, alert.ts_ms))
 
+    async def _on_ticker(self, received: Received[market_pb2.Ticker]) -> None:
+        if received.message.last:
+            self._marks[received.message.symbol] = dec(received.message.last)
+
     async def _on_intent(self, subject: str, data: bytes, _reply: str) -> None:
         self.intents = [*self.intents[-49:], (subject, data)]
 
@@ -158,11 +165,8 @@ class Eyes:
         )
 
     def price(self, symbol: str) -> Decimal:
-        """The router's last mark of a symbol it ever held, zero when it has none."""
-        for position in () if self._router is None else self._router.positions:
-            if position.symbol == symbol and position.mark_price:
-                return dec(position.mark_price)
-        return Decimal(0)
+        """The last price that the market data actor told, zero when it told none yet."""
+        return self._marks.get(symbol, Decimal(0))
 
     def held(self, symbol: str) -> Decimal:
         """What the router says it holds."""

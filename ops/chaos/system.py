@@ -36,7 +36,7 @@ from titan.settings import load_settings
 GROUPS = "ops.chaos.hooked:GROUPS"
 GROUPS_WITH_STANDBY = "ops.chaos.hooked:GROUPS_WITH_STANDBY"
 FEED, SPEED = "synthetic:42", 60.0
-UP_WITHIN_S = 150.0
+UP_WITHIN_S = 300.0
 DOWN_WITHIN_S = 60.0
 JOURNAL_DISK_MB = 64
 READY = "ACTOR_STATE_READY"

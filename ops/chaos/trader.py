@@ -39,10 +39,7 @@ class Trader:
         """Proposes one small trade; gives its signal id, empty when there is no price or no bus."""
         eyes = self._eyes
         symbol = eyes.runtime.symbols[0]
-        try:
-            price = eyes.price(symbol) or await eyes.venue.price()
-        except Transient:
-            return ""
+        price = eyes.price(symbol)
         if not price or not eyes.bus.connected:
             return ""
         buying = next(self._turns) % 2 == 0

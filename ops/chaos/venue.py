@@ -6,7 +6,6 @@ Guarantees: what is read here is the venue's durable record, of before it answer
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Any, cast
 
 import aiohttp
@@ -67,11 +66,6 @@ class VenueAdmin:
     async def clear(self) -> None:
         """Clears all switches. Raises Transient."""
         await self._ask("DELETE", "/faults")
-
-    async def price(self) -> Decimal:
-        """The mark of the first symbol held, zero when none ever was. Raises Transient."""
-        rows = await self._rows("/ledger/positions")
-        return dec(str(rows[0]["mark"])) if rows else Decimal(0)
 
     async def _rows(self, path: str) -> list[Row]:
         return cast("list[Row]", (await self._ask("GET", path))["rows"])

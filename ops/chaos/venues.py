@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ops.chaos.arena import Arena
-from ops.chaos.fault import Inject, Injected
+from ops.chaos.fault import Inject, Injected, Skip
 from titan.errors import Transient
 
 Switch = tuple[str, Mapping[str, Any]]
@@ -37,6 +37,8 @@ def switched(*switches: Switch, seconds: float = 3.0) -> Inject:
             with contextlib.suppress(Transient):
                 await venue.clear()
         acted = await venue.acted() - before
-        return Injected(time.monotonic(), note=f"acted {acted} times" if acted else "met nothing")
+        if not acted:
+            raise Skip("nothing came by that the switch could meet")
+        return Injected(time.monotonic(), note=f"acted {acted} times")
 
     return inject
