@@ -47,9 +47,10 @@ from titan import subjects
 from titan.actor import Actor, ActorContext, Component
 from titan.bus import Received, outside
 from titan.codec import PHASE_FROM_PB
-from titan.codes import DeadLetterReason
+from titan.codes import DeadLetterReason, TradingState
 from titan.effects import Publish, RaiseAlert, SetTimer
 from titan.errors import Transient
+from titan.phrases import system_line
 from titan.policy import load_policy
 
 BUCKET, KEY = "titan_brain", "snapshot"
@@ -89,6 +90,7 @@ class Brain(Actor):
         self._saving = asyncio.Lock()
         self._tickers: dict[str, Received[market_pb2.Ticker]] = {}
         self._conflating = False
+        self._told: TradingState | None = None
 
     # Life.
 
@@ -250,6 +252,12 @@ class Brain(Actor):
 
     def _gauge(self) -> None:
         set_gauges(self.metrics, self.core, self.clock.now())
+        state = self.core.state
+        if state.trading_state is not self._told:
+            self._told = state.trading_state
+            line = system_line(state.trading_state.value, state.trading_reason)
+            if line is not None:
+                self.log.warning(line.phrase.value, **line.fields)
 
     # Memory.
 

@@ -50,6 +50,7 @@ from titan.errors import Transient
 from titan.exposition import merged
 from titan.http import HOST, serve_app, standard_app
 from titan.ids import new_ulid
+from titan.phrases import lines_of
 from titan.policy import load_policy
 from titan.store import queries
 
@@ -308,6 +309,7 @@ class Execution(Actor):
             complete=run.complete,
             error=run.error,
             duration_ms=run.duration_ms,
+            said=[line.phrase.value for line in lines_of(run.message())],
         )
         return run.message()
 

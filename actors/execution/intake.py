@@ -20,8 +20,11 @@ from protos import trading_pb2 as pb
 from titan import subjects
 from titan.bus import Bus, Received
 from titan.errors import Transient
+from titan.logs import get_logger
+from titan.phrases import lines_of
 
 EVENTS = "TITAN_EVT"
+_LOG = get_logger("execution")
 # Held back for less than the stream's patience of 30 s, so that a database that is away pauses the consumers instead of
 # sending the same messages round and round.
 HOLD_S = 20.0
@@ -74,5 +77,7 @@ def _handler(feed: Feed, scribe: Scribe, advance: Callable[[], None]) -> Callabl
                     raise
                 await asyncio.sleep(wait_s)
         advance()
+        for line in lines_of(received.message):
+            _LOG.warning(line.phrase.value, **line.fields)
 
     return handle

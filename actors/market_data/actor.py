@@ -36,7 +36,8 @@ from titan.bus import Received
 from titan.cache import Cache, LastPrice
 from titan.effects import Publish, SetTimer
 from titan.errors import Fatal, Transient
-from titan.venues.exchange import make_exchange
+from titan.phrases import Phrase
+from titan.venues.adapters import make_market_exchange
 
 READY_WITHIN_S = 5.0
 STATUS_EVERY_S = 1.0
@@ -90,7 +91,7 @@ class MarketData(Actor):
         while True:
             started = time.monotonic()
             session = VenueSession(
-                make_exchange(self.runtime.venue),
+                make_market_exchange(self.runtime.venue),
                 self.core.venue,
                 self.core.symbols,
                 self._take,
@@ -102,7 +103,7 @@ class MarketData(Actor):
             except Transient as error:
                 reason = str(error)
             self._feed(Disconnected(reason))
-            self.log.warning("venue session ended", venue=self.core.venue, reason=reason)
+            self.log.warning(Phrase.WEBSOCKET_DISCONNECTED.value, venue=self.core.venue, reason=reason)
             if time.monotonic() - started > STABLE_S:
                 backoff_s = 0.1
             await asyncio.sleep(backoff_s)
@@ -111,7 +112,7 @@ class MarketData(Actor):
     def _take(self, event: SessionEvent) -> None:
         self._last_event = time.monotonic()
         if isinstance(event, Connected):
-            self.log.info("venue connected", venue=self.core.venue, symbols=list(event.scales))
+            self.log.info(Phrase.WEBSOCKET_CONNECTED.value, venue=self.core.venue, symbols=list(event.scales))
             self._connected.set()
         self.advance()
         self._feed(event)

@@ -15,6 +15,8 @@ import typer
 
 from ops.backup import restore as way_back
 from ops.backup import take as taking
+from ops.backup.forget import Forgotten, forget, forget_logs
+from ops.backup.ledger import open_ledger
 from ops.backup.manifest import Kind
 from ops.backup.objects import ObjectStore
 from ops.backup.place import Backup, Place, checked_label
@@ -156,3 +158,28 @@ def _list(place: Place, as_json: bool) -> None:
     show(table(f"Backups in {place.root}", ("name", "kind", "label", "age", "bytes#", "verified"), rows))
     for words in damaged:
         console.print(f"[red]damaged[/red] {words}")
+
+
+def retention(
+    apply: Annotated[bool, typer.Option("--apply", help="remove; without it only what would go is counted")] = False,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Remove what the retention table lets go; the books stay. Example: titan retention --apply."""
+    where, settings = home_of(home), load_settings()
+    now = dt.datetime.now(dt.UTC)
+
+    async def run() -> list[Forgotten]:
+        async with open_ledger(where, settings) as ledger:
+            connection = await ledger.server.connect()
+            try:
+                return await forget(connection, now, apply=apply)
+            finally:
+                await connection.close()
+
+    done = [*asyncio.run(run()), forget_logs(where / "logs", now, apply=apply)]
+    if as_json:
+        emit({"applied": apply, "removed": {each.what: each.rows for each in done}})
+        return
+    rows = [(each.what, f"{each.days:.0f}", f"{each.rows:,}") for each in done]
+    show(table("Removed" if apply else "Would be removed", ("what", "older than, days#", "number#"), rows))

@@ -5,7 +5,22 @@ from __future__ import annotations
 import typer
 
 import titan
-from ops.cli import backup, bench, chaos, control, doctor, init, journal, ledger, policy, simulate, status, tables, up
+from ops.cli import (
+    backup,
+    bench,
+    chaos,
+    control,
+    doctor,
+    drill,
+    init,
+    journal,
+    ledger,
+    policy,
+    simulate,
+    status,
+    tables,
+    up,
+)
 from ops.cli.output import fail
 from titan.errors import ExitCode, TitanError
 
@@ -54,6 +69,8 @@ for verb in (
     tables.reconcile,
     backup.backup,
     backup.restore,
+    backup.retention,
+    drill.drill,
     doctor.doctor,
     init.init,
     bench.bench,

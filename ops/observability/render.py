@@ -26,19 +26,26 @@ SERVICES: dict[str, tuple[str, int]] = {
     "titan-brain": ("titan-brain", 3100),
     "titan-execution": ("titan-execution", 3002),
     "titan-router": ("titan-execution", 8086),
+    "titan-router-standby": ("titan-execution", 8087),
     "titan-scavenger": ("titan-scavenger", 8081),
     "titan-market-data": ("titan-scavenger", 8085),
     "titan-gateway": ("titan-core", 5173),
 }
-"""Listener by job: host and port in the compose network. The router's own listener shows what Execution's shows as well."""
+"""Listener by job: host and port in the compose network."""
+OWN_ONLY = ("titan-router", "titan-router-standby")
+"""Execution shows the leading router's metrics; of the routers' own listeners only their requests are kept."""
 PORT_NAMES = {
     "titan-brain": "brain_http",
     "titan-execution": "execution_http",
     "titan-router": "router_http",
+    "titan-router-standby": "router_standby_http",
     "titan-scavenger": "scavenger_http",
     "titan-market-data": "market_data_http",
     "titan-gateway": "gateway_http",
 }
+
+
+_KEEP_REQUESTS = {"source_labels": ["__name__"], "regex": "titan_http_.*", "action": "keep"}
 
 
 class Unknown(ValueError):
@@ -108,6 +115,7 @@ def prometheus(targets: dict[str, str], rules: str, alertmanager: str, *, interv
             "job_name": job,
             "scrape_timeout": "4s" if interval == "5s" else interval,
             "static_configs": [{"targets": [address], "labels": {"service": job}}],
+            **({"metric_relabel_configs": [_KEEP_REQUESTS]} if job in OWN_ONLY else {}),
         }
         for job, address in targets.items()
     ]

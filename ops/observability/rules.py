@@ -9,7 +9,7 @@ from ops.observability.rules_system import LATENCY, SYSTEM
 ALERTS: tuple[Alert, ...] = (*MONEY, *SYSTEM, *LATENCY)
 
 RECORDINGS: tuple[Recording, ...] = (
-    Recording("titan:uptime:ratio_30d", 'avg(avg_over_time(up{job=~"titan-(brain|execution|router)"}[30d]))'),
+    Recording("titan:uptime:ratio_30d", 'avg(avg_over_time(up{job=~"titan-(brain|execution)"}[30d]))'),
     Recording(
         "titan:signal_latency_ms:p95_5m",
         "histogram_quantile(0.95, sum by (le) (rate(titan_brain_signal_processing_latency_ms_bucket[5m])))",

@@ -10,10 +10,18 @@ P95 = "histogram_quantile(0.95, sum by (le) (rate({}_bucket[5m])))"
 P99 = "histogram_quantile(0.99, sum by (le) (rate({}_bucket{{{}}}[5m])))"
 
 SYSTEM: tuple[Alert, ...] = (
-    Alert("SystemDown", "system", 'up{job=~"titan-(brain|execution|router)"} == 0', "30s", CRITICAL, SEV2,
+    Alert("SystemDown", "system", 'up{job=~"titan-(brain|execution)"} == 0', "30s", CRITICAL, SEV2,
           "{{ $labels.job }} does not answer.", "service-down",
           {'up{job="titan-brain",instance="a"}': "0x60"}, {'up{job="titan-brain",instance="a"}': "1x60"}),
-    Alert("ServiceDown", "system", 'up{job=~"titan-.*"} == 0', "1m", CRITICAL, SEV2,
+    Alert("RouterDown", "system", 'max(up{job=~"titan-router.*"}) == 0', "30s", CRITICAL, SEV1,
+          "No router answers: stops stand at the venue, nothing else is watched.", "service-down",
+          {'up{job="titan-router",instance="a"}': "0x60", 'up{job="titan-router-standby",instance="b"}': "0x60"},
+          {'up{job="titan-router",instance="a"}': "0x60", 'up{job="titan-router-standby",instance="b"}': "1x60"}),
+    Alert("NoStandby", "system", 'min(up{job=~"titan-router.*"}) == 0', "5m", WARNING, SEV3,
+          "One of the two routers is down: the other works alone.", "service-down",
+          {'up{job="titan-router",instance="a"}': "1x60", 'up{job="titan-router-standby",instance="b"}': "0x60"},
+          {'up{job="titan-router",instance="a"}': "1x60", 'up{job="titan-router-standby",instance="b"}': "1x60"}),
+    Alert("ServiceDown", "system", 'up{job=~"titan-.*",job!~"titan-router.*"} == 0', "1m", CRITICAL, SEV2,
           "{{ $labels.job }} does not answer.", "service-down",
           {'up{job="titan-scavenger",instance="a"}': "0x60"}, {'up{job="titan-scavenger",instance="a"}': "1x60"}),
     Alert("ServiceUnhealthy", "system", "titan_health_status == 0 or titan_scavenger_health_status == 0", "1m", CRITICAL, SEV2,

@@ -1,0 +1,202 @@
+"""The drills: what each breaks, and what must be seen afterwards.
+
+Guarantees: a drill that passes has seen every line of its report; it ends with venue, journal and ledger in agreement.
+Never: a drill on real money (each has a stage of its own).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import time
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ops.drill.report import Report
+from ops.drill.stage import Broken, Stage
+from protos import system_pb2, trading_pb2
+from titan.policy import load_policy
+
+POLICY = Path(__file__).resolve().parents[1] / "config" / "risk_policy.json"
+HALTED, DISARMED = trading_pb2.TRADING_STATE_HALTED, trading_pb2.TRADING_STATE_DISARMED
+HALT_WITHIN_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Drill:
+    """One rehearsal. `policy` changes limits of the stage's risk policy."""
+
+    name: str
+    purpose: str
+    every: str
+    run: Callable[[Stage, Report], None]
+    policy: dict[str, float] = field(default_factory=dict)
+
+    def settings(self, scratch: Path) -> dict[str, str]:
+        """The stage's settings; a changed policy is written into `scratch`."""
+        if not self.policy:
+            return {}
+        path = scratch / "risk_policy.json"
+        path.write_text(json.dumps({**json.loads(POLICY.read_text()), **self.policy}))
+        load_policy(path)
+        return {"TITAN_POLICY": str(path)}
+
+
+def kill_switch(stage: Stage, report: Report) -> None:
+    """Halt by hand: nothing opens, a restarted router stays halted, only a person lifts it."""
+    with report.step(f"the switch halts trading within {HALT_WITHIN_S:g} s"):
+        began = time.monotonic()
+        stage.order("halt", "drill")
+        stage.until(lambda: stage.status().trading_state == HALTED, "HALTED", HALT_WITHIN_S)
+        took_s = report.measures["halt_s"] = round(time.monotonic() - began, 3)
+        if took_s > HALT_WITHIN_S:
+            raise Broken(f"it took {took_s:g} s")
+    with report.step("an opening is refused") as step:
+        approved, step.seen = stage.opening()
+        if approved:
+            raise Broken("an opening was approved while HALTED")
+    with report.step("a router that starts anew is halted still"):
+        stage.restart_actor("router")
+        stage.until(lambda: stage.status().trading_state == HALTED, "HALTED after the restart", 60.0)
+    with report.step("resume leads to DISARMED, never to trading"):
+        stage.order("resume", "drill over")
+        stage.until(lambda: stage.status().trading_state == DISARMED, "DISARMED", 10.0)
+    _arm_and_agree(stage, report)
+
+
+def nats_outage(stage: Stage, report: Report) -> None:
+    """The bus dies, comes back, and nothing was lost."""
+    _server_outage(stage, report, "nats")
+
+
+def postgres_outage(stage: Stage, report: Report) -> None:
+    """The ledger dies; trading goes on from the journal and the books catch up."""
+    _server_outage(stage, report, "postgres")
+
+
+def _server_outage(stage: Stage, report: Report, name: str) -> None:
+    pid = stage.server_pid(name)
+    began = time.monotonic()
+    with report.step(f"{name} is killed and comes back as another process") as step:
+        if not pid:
+            raise Broken(f"the {name} server of the stage does not run")
+        os.kill(pid, signal.SIGKILL)
+        other = stage.until(
+            lambda: stage.server_pid(name) not in (0, pid) and stage.server_pid(name), f"another {name}", 30.0
+        )
+        step.seen = f"pid {pid}, then {other}"
+    with report.step("every actor is ready again"):
+        stage.until(lambda: _all_ready(stage), "all actors ready", 60.0)
+        report.measures["recovery_s"] = round(time.monotonic() - began, 3)
+    with report.step("openings are possible again"):
+        stage.until_active(60.0)
+    with report.step("venue, journal and ledger agree") as step:
+        step.seen = f"{stage.agreed()} fills"
+
+
+def _all_ready(stage: Stage) -> bool:
+    actors = stage.status().actors
+    return bool(actors) and all(actor.state == system_pb2.ACTOR_STATE_READY for actor in actors)
+
+
+def breaker(stage: Stage, report: Report) -> None:
+    """Equity below the policy's minimum: the breaker trips by itself, and stands as long as its cause does."""
+    with report.step("the breaker trips by itself within 10 s") as step:
+        step.seen = str(stage.until(lambda: _breaker(stage), "the breaker's trip", 10.0))
+    with report.step("an opening is refused because of it") as step:
+        approved, step.seen = stage.opening()
+        if approved or "BREAKER" not in step.seen:
+            raise Broken(f"expected a veto of the breaker, got {'approval' if approved else step.seen}")
+    with report.step("what lowers risk passes"):
+        stage.order("flatten", "drill")
+    with report.step("a reset does not hold while equity is too low"):
+        _reset_breaker(stage)
+        stage.until(lambda: _breaker(stage), "the breaker's second trip", 10.0)
+    with report.step("its words are in the log"):
+        log = (stage.home / "logs" / "brain.jsonl").read_text()
+        if "circuit breaker" not in log.lower():
+            raise Broken("the brain's log does not speak of the circuit breaker")
+
+
+def _breaker(stage: Stage) -> str:
+    port = stage.runtime.ports["brain_http"]
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        told = answer.read().decode()
+    return "titan_brain_circuit_breaker_active 1" if "titan_brain_circuit_breaker_active 1.0" in told else ""
+
+
+def _reset_breaker(stage: Stage) -> None:
+    runtime = stage.runtime
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{runtime.ports['brain_http']}/admin/system/reset-circuit-breaker",
+        data=b'{"reason": "drill"}',
+        headers={"Authorization": f"Bearer {runtime.api_tokens.risk_owner}", "Content-Type": "application/json"},
+        method="POST",
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        if answer.status != 200:
+            raise Broken(f"the reset was answered with {answer.status}")
+
+
+def restore(stage: Stage, report: Report) -> None:
+    """Ledger and journal are destroyed after a backup; both come back, are compared with the venue, and trade again."""
+    with report.step("a round of trading is on the books") as step:
+        fills = stage.until(lambda: stage.status().counters.fills, "the first fill", 150.0)
+        step.seen = f"{fills} fills"
+    with report.step("a verified backup of the running system"):
+        stage.command("backup", "drill", "--verify")
+    backed_up_at = time.time()
+    with report.step("the end"):
+        stage.order("disarm", "drill")
+        before = stage.agreed()
+        stage.down()
+    lost_at = time.time()
+    began = time.monotonic()
+    with report.step("ledger and journal are destroyed"):
+        shutil.rmtree((stage.home / "data" / "postgres").resolve())
+        (stage.home / "data" / "postgres").unlink(missing_ok=True)
+        journal = stage.home / "journal" / "titan_execution.db"
+        for path in journal.parent.glob(f"{journal.stem}*"):
+            path.unlink()
+    with report.step("both come back from backups") as step:
+        done = stage.command("restore", "--latest")
+        step.seen = f"{done['source']}; journal {done['journal']}"
+    with report.step("Titan starts HALTED"):
+        stage.up()
+        stage.until(lambda: stage.status().trading_state == HALTED, "HALTED", 60.0)
+    with report.step("the books agree with the venue, and nothing that was filled is missing") as step:
+        after = stage.agreed()
+        step.seen = f"{before} fills before, {after} after"
+        if after < before:
+            raise Broken(step.seen)
+        report.measures["rto_s"] = round(time.monotonic() - began, 3)
+        report.measures["backup_age_s"] = round(lost_at - backed_up_at, 3)
+        # What the backups did not have came from the venue.
+        report.measures["rpo_fills"] = max(0, before - after)
+    with report.step("a person lifts the halt"):
+        stage.order("resume", "restored")
+    _arm_and_agree(stage, report)
+
+
+def _arm_and_agree(stage: Stage, report: Report) -> None:
+    with report.step("armed again, it trades"):
+        stage.order("arm", "drill over")
+        stage.until_active(30.0)
+    with report.step("venue, journal and ledger agree") as step:
+        step.seen = f"{stage.agreed()} fills"
+
+
+DRILLS: dict[str, Drill] = {
+    drill.name: drill
+    for drill in (
+        Drill("breaker", "the breaker trips by itself and holds", "weekly", breaker, {"minEquity": 150000}),
+        Drill("kill-switch", "a halt stops openings and outlives a restart", "weekly", kill_switch),
+        Drill("nats-outage", "the bus dies and nothing is lost", "weekly", nats_outage),
+        Drill("postgres-outage", "the ledger dies and trading goes on", "weekly", postgres_outage),
+        Drill("restore", "ledger and journal are destroyed and come back", "monthly", restore),
+    )
+}

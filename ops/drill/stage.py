@@ -1,0 +1,203 @@
+"""A Titan on paper with a home, ports and servers of its own, on which a drill may break things.
+
+Guarantees: nothing of the operator's home is touched; every process of the stage is ended and its home removed. Never: a live
+venue.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+
+from ops.cli.client import connect
+from ops.cli.plan import ROOT
+from protos import control_pb2 as pb
+from protos import trading_pb2
+from titan.errors import ExitCode, NotRunning, Rejected, TimedOut, TitanError, Transient
+from titan.runtime import Runtime
+from titan.servers.identity import ServerRecord
+from titan.servers.unprivileged import server_user
+
+START_TIMEOUT_S = 150.0
+POLL_S = 0.1
+FLATTEN_TIMEOUT_S = 40.0
+ACTIVE = trading_pb2.TRADING_STATE_ACTIVE
+PASSING = (NotRunning, TimedOut, Transient, Rejected)
+T = TypeVar("T")
+
+
+class Broken(TitanError):
+    """A command of the stage failed."""
+
+
+class Stage:
+    """One Titan to rehearse on."""
+
+    def __init__(self, home: Path, settings: dict[str, str]) -> None:
+        self.home = home
+        self._settings = settings
+
+    # Driving it.
+
+    def command(self, *arguments: str, timeout_s: float = 120.0) -> dict[str, Any]:
+        """Runs one command to its end; its JSON answer. Raises Broken with its sentence."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("TITAN_", "RAY_"))}
+        done = subprocess.run(
+            [sys.executable, "-m", "ops.cli.app", *arguments, "--json"],
+            cwd=ROOT,
+            env={
+                **kept,
+                "TITAN_HOME": str(self.home),
+                "TITAN_PORTS": "auto",
+                "TITAN_DASHBOARD": "false",
+                "TITAN_ROUTER_CPU": "off",
+                **self._settings,
+            },
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+        lines = done.stdout.strip().splitlines()
+        if done.returncode != ExitCode.OK:
+            words = (done.stderr or done.stdout).strip().splitlines()
+            raise Broken(f"titan {' '.join(arguments)} ended with {done.returncode}: {words[-1] if words else ''}")
+        found: dict[str, Any] = json.loads(lines[-1]) if lines and lines[-1].startswith("{") else {}
+        return found
+
+    def up(self) -> None:
+        """Starts it on a seeded market."""
+        # `up --detach` has no JSON of its own.
+        self.command("up", "--detach", "--feed", "synthetic:42", "--speed", "60", timeout_s=START_TIMEOUT_S)
+
+    def down(self) -> None:
+        """Ends it in order."""
+        self.command("down", timeout_s=120.0)
+
+    def order(self, verb: str, reason: str) -> trading_pb2.OperatorReceipt:
+        """Gives an operator's order. Raises Rejected, NotRunning, TimedOut."""
+        with connect(self.home) as client:
+            stub = client.stub
+            match verb:
+                case "halt":
+                    return client.call(stub.Halt, pb.HaltRequest(reason=reason)).receipt
+                case "resume":
+                    return client.call(stub.Resume, pb.ResumeRequest(reason=reason)).receipt
+                case "arm":
+                    return client.call(stub.Arm, pb.ArmRequest(reason=reason)).receipt
+                case "disarm":
+                    return client.call(stub.Disarm, pb.DisarmRequest(reason=reason)).receipt
+                case "flatten":
+                    return client.call(stub.FlattenAll, pb.FlattenAllRequest(reason=reason), FLATTEN_TIMEOUT_S).receipt
+                case _:
+                    raise Broken(f"no order {verb!r}")
+
+    def restart_actor(self, name: str) -> None:
+        """Drains, stops and starts one actor."""
+        with connect(self.home) as client:
+            client.call(client.stub.RestartActor, pb.RestartActorRequest(name=name, reason="drill"), 60.0)
+
+    # Looking at it.
+
+    def status(self) -> pb.GetStatusResponse:
+        """What the gateway knows. Raises NotRunning, TimedOut."""
+        with connect(self.home) as client:
+            return client.status()
+
+    @property
+    def runtime(self) -> Runtime:
+        """The recorded run."""
+        return Runtime.load(self.home)
+
+    def until(self, condition: Callable[[], T | None], what: str, within_s: float) -> T:
+        """The first truthy value; absences and refusals on the way are waited out. Raises TimedOut naming what never came."""
+        deadline = time.monotonic() + within_s
+        last = ""
+        while True:
+            try:
+                found = condition()
+                if found:
+                    return found
+            except (*PASSING, OSError) as error:
+                last = f" ({error})"
+            if time.monotonic() > deadline:
+                raise TimedOut(f"{what} did not come within {within_s:.0f} s{last}")
+            time.sleep(POLL_S)
+
+    def until_active(self, within_s: float = 120.0) -> None:
+        """Waits until it trades."""
+        self.until(lambda: self.status().trading_state == ACTIVE, "trading state ACTIVE", within_s)
+
+    def opening(self) -> tuple[bool, str]:
+        """Asks for a small opening by hand: whether it was approved, and the code."""
+        with connect(self.home) as client:
+            marks = {row.symbol: row.mark_price for row in client.status().positions if row.mark_price}
+            stop = float(marks.get("BTC/USDT:USDT", "60000")) * 0.97
+            request = pb.SubmitManualIntentRequest(
+                symbol="BTC/USDT:USDT",
+                side=trading_pb2.SIDE_BUY,
+                action=trading_pb2.SIGNAL_ACTION_OPEN,
+                size_usd="200",
+                stop_price=f"{stop:.0f}",
+                reason="drill",
+            )
+            decision = client.call(client.stub.SubmitManualIntent, request).decision
+        return decision.approved, decision.code
+
+    def agreed(self) -> int:
+        """Has venue, journal and ledger compared; how many fills agree. Raises Broken for a difference."""
+        truth = self.until(self._complete_truth, "a complete comparison of the books", 90.0)
+        if truth.differences:
+            raise Broken(f"{truth.differences} differences between venue, journal and ledger")
+        return truth.fills_compared
+
+    def _complete_truth(self) -> trading_pb2.Truth | None:
+        with connect(self.home) as client:
+            truth = client.call(client.stub.Reconcile, pb.ReconcileRequest(), 70.0).truth
+        # What was on its way while the comparison ran is settled by the next one.
+        return truth if truth.complete and not truth.differences else None
+
+    def server_pid(self, name: str) -> int:
+        """The process id of a server; 0 while it does not run."""
+        record = ServerRecord.read(self.home / "run" / f"{name}.pid.json")
+        return record.server.pid if record is not None and record.server.lives() else 0
+
+
+@contextmanager
+def stage(settings: dict[str, str] | None = None) -> Iterator[Stage]:
+    """A stage for the length of a block; not started yet."""
+    home = Path(tempfile.mkdtemp(prefix="titan-drill-"))
+    home.chmod(0o711)
+    made = Stage(home, settings or {})
+    try:
+        yield made
+    finally:
+        with suppress(TitanError, subprocess.TimeoutExpired):
+            made.down()
+        _end_family(home)
+        for link in (home / "data").glob("*") if (home / "data").exists() else ():
+            if link.is_symlink() and server_user().uid is not None:
+                shutil.rmtree(link.resolve(), ignore_errors=True)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _end_family(home: Path) -> None:
+    """Kills what still works for the stage's home: its name is in no other process."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            words = " ".join(process.cmdline())
+            mine = str(home) in words or process.environ().get("TITAN_HOME") == str(home)
+            if mine and process.pid != os.getpid():
+                process.kill()
