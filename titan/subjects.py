@@ -28,6 +28,7 @@ REGIME = "titan.evt.brain.regime.v1"
 RISK_STATE = "titan.evt.risk.state.v1"
 BUDGET = "titan.evt.budget.update.v1"
 ACTOR_RESTARTED = "titan.evt.sys.actor_restarted.v1"
+OPERATOR_ACTED = "titan.evt.sys.operator_acted.v1"
 ALERT = "titan.evt.alert.raised.v1"
 POSTURE_ALL = "titan.evt.phase.posture.v1.>"
 DIAGNOSTICS_ALL = "titan.evt.phase.diagnostics.v1.>"
@@ -192,6 +193,7 @@ SUBJECTS: tuple[SubjectSpec, ...] = (
     SubjectSpec(POSTURE_ALL, "PhasePosture", ("scavenger",), ("gateway",)),
     SubjectSpec(DIAGNOSTICS_ALL, "PhaseDiagnostics", ("scavenger",), ("gateway",)),
     SubjectSpec(ACTOR_RESTARTED, "ActorRestarted", ("root",), ("execution", "gateway")),
+    SubjectSpec(OPERATOR_ACTED, "OperatorActed", ("gateway",), ("execution", "gateway")),
     SubjectSpec(ALERT, "Alert", _ALL, ("execution", "gateway")),
     SubjectSpec(TICKER_ALL, "Ticker", ("market_data",), ("brain", "router", "scavenger")),
     SubjectSpec(CANDLE_ALL, "Candle", ("market_data",), ("scavenger",)),
@@ -267,6 +269,7 @@ CONSUMERS: tuple[ConsumerSpec, ...] = (
     ConsumerSpec("execution", "TITAN_EVT", "EXECUTION_DECISIONS", DECISION),
     ConsumerSpec("execution", "TITAN_EVT", "EXECUTION_ALERTS", ALERT),
     ConsumerSpec("execution", "TITAN_EVT", "EXECUTION_RESTARTS", ACTOR_RESTARTED),
+    ConsumerSpec("execution", "TITAN_EVT", "EXECUTION_OPERATORS", OPERATOR_ACTED),
 )
 
 BUCKETS: tuple[BucketSpec, ...] = (

@@ -51,6 +51,7 @@ FEEDS = (
     Feed("EXECUTION_DECISIONS", subjects.DECISION, brain_pb2.Decision, lambda message, _: news.decision_news(message)),
     Feed("EXECUTION_ALERTS", subjects.ALERT, system_pb2.Alert, news.alert_news),
     Feed("EXECUTION_RESTARTS", subjects.ACTOR_RESTARTED, system_pb2.ActorRestarted, news.restart_news),
+    Feed("EXECUTION_OPERATORS", subjects.OPERATOR_ACTED, pb.OperatorActed, news.operator_news),
 )
 
 
@@ -76,8 +77,8 @@ def _handler(feed: Feed, scribe: Scribe, advance: Callable[[], None]) -> Callabl
                 if patience_s < 0:
                     raise
                 await asyncio.sleep(wait_s)
-        advance()
         for line in lines_of(received.message):
             _LOG.warning(line.phrase.value, **line.fields)
+        advance()
 
     return handle

@@ -338,6 +338,29 @@ def restart_news(message: system_pb2.ActorRestarted, event_id: str) -> AuditNews
             "recovery_s": f"{message.recovery_s:.6f}",
             "intensity_left": str(message.intensity_left),
             "graceful": str(message.graceful).lower(),
+            "kind": message.kind,
+        },
+        ts_ms=message.ts_ms,
+    )
+
+
+def operator_news(message: trading_pb2.OperatorActed, event_id: str) -> AuditNews:
+    """An operator's command and what it did."""
+    receipt = message.receipt
+    outcome = "done" if receipt.accepted else f"refused {receipt.code}"
+    return AuditNews(
+        event_id=event_id,
+        kind="OPERATOR_COMMAND",
+        actor=message.operator_id,
+        summary=f"{message.verb} ({message.reason}): {outcome}",
+        detail={
+            "verb": message.verb,
+            "reason": message.reason,
+            "command_id": receipt.command_id,
+            "accepted": str(receipt.accepted).lower(),
+            "code": receipt.code,
+            "detail": receipt.detail,
+            "effects": "; ".join(receipt.effects),
         },
         ts_ms=message.ts_ms,
     )

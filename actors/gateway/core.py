@@ -125,6 +125,11 @@ class ReadModel:
                 shown.CopyFrom(actor)
                 if shown.heartbeat_age_s >= 0:  # below zero: this incarnation has not been heard yet
                     shown.heartbeat_age_s += max(0.0, (now.wall_ms - self.actors.ts_ms) / 1000)
+            for server in self.actors.servers:
+                seen = status.servers.add()
+                seen.CopyFrom(server)
+                if seen.answer_age_s >= 0:  # below zero: it was never asked
+                    seen.answer_age_s += max(0.0, (now.wall_ms - self.actors.ts_ms) / 1000)
         if self.venue is not None:
             heard_s = max(0.0, (now.wall_ms - self.venue_ms) / 1000)
             for stream in self.venue.streams:

@@ -7,6 +7,7 @@ never an invented value. Never: a decision of its own.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,6 +15,7 @@ from typing import Protocol
 
 import grpc
 import grpc.aio
+import nats.errors
 from google.protobuf.json_format import MessageToJson
 from google.protobuf.message import Message
 
@@ -36,6 +38,9 @@ COMMAND_TIMEOUT_S = 10.0
 FLATTEN_TIMEOUT_S = 30.0
 RECONCILE_TIMEOUT_S = 60.0
 DECISION_TIMEOUT_S = 5.0
+# The supervisor waits a minute for Ready.
+RESTART_TIMEOUT_S = 65.0
+RESTART_REFUSALS = {"NOT_FOUND": grpc.StatusCode.NOT_FOUND, "NOT_READY": grpc.StatusCode.ABORTED}
 _DATE = re.compile(r"^\d{4}-\d{2}-\d{2}$")
 
 
@@ -134,9 +139,18 @@ class ControlService(ControlServicer):
             self._bus.request(subjects.operator(verb), command, trading_pb2.OperatorReceipt, timeout_s),
         )
         assert isinstance(receipt, trading_pb2.OperatorReceipt)
+        await self._account(verb, command.reason, command.operator_id, receipt)
         if not receipt.accepted:
             await refuse(context, grpc.StatusCode.FAILED_PRECONDITION, receipt.code, receipt.detail)
         return receipt
+
+    async def _account(self, verb: str, reason: str, operator: str, receipt: trading_pb2.OperatorReceipt) -> None:
+        """Has a command and what it did written to the audit log, refused ones too."""
+        acted = trading_pb2.OperatorActed(
+            verb=verb, reason=reason, operator_id=operator, ts_ms=time.time_ns() // 1_000_000, receipt=receipt
+        )
+        with contextlib.suppress(nats.errors.Error):  # what was done is done; its receipt is the caller's
+            await self._bus.publish(subjects.OPERATOR_ACTED, acted)
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.GetStatusResponse:  # noqa: N802
         """The whole status, from the read model."""
@@ -241,18 +255,21 @@ class ControlService(ControlServicer):
     async def RestartActor(  # noqa: N802
         self, request: pb.RestartActorRequest, context: Context
     ) -> pb.RestartActorResponse:
-        """Drains, stops and starts one actor."""
+        """Drains, stops and starts one actor; the answer comes when it is Ready again."""
         role = await self._enter(context, "RestartActor")
         question = system_pb2.RestartActorRequest(
             name=request.name, reason=request.reason or "operator", operator_id=f"grpc:{role}"
         )
         reply = await self._ask(
-            context, self._bus.request(subjects.RPC_RESTART, question, system_pb2.RestartActorReply, 30.0)
+            context, self._bus.request(subjects.RPC_RESTART, question, system_pb2.RestartActorReply, RESTART_TIMEOUT_S)
         )
         assert isinstance(reply, system_pb2.RestartActorReply)
+        receipt = trading_pb2.OperatorReceipt(accepted=reply.accepted, code=reply.code, detail=reply.detail)
+        await self._account(f"restart {request.name}", question.reason, question.operator_id, receipt)
         if not reply.accepted:
-            status = grpc.StatusCode.NOT_FOUND if reply.code == "NOT_FOUND" else grpc.StatusCode.FAILED_PRECONDITION
-            await refuse(context, status, reply.code, reply.detail)
+            await refuse(
+                context, RESTART_REFUSALS.get(reply.code, grpc.StatusCode.FAILED_PRECONDITION), reply.code, reply.detail
+            )
         return pb.RestartActorResponse(reply=reply)
 
     async def Reconcile(self, request: pb.ReconcileRequest, context: Context) -> pb.ReconcileResponse:  # noqa: N802

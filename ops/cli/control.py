@@ -13,15 +13,17 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from google.protobuf.json_format import ParseDict
 
-from ops.cli.client import Client, connect, home_of
+from ops.cli.client import Client, NotFound, connect, home_of
 from ops.cli.output import console, emit, message_dict
 from protos import control_pb2 as pb
-from protos import trading_pb2
+from protos import system_pb2, trading_pb2
+from supervisors.control import ask
 from titan import subjects
 from titan.access import COMMAND
 from titan.bus import open_bus, wait_for_port
-from titan.errors import NotRunning, Rejected, TimedOut, Transient
+from titan.errors import NotRunning, Rejected, TimedOut, TitanError, Transient
 from titan.ids import new_ulid
 from titan.runtime import Runtime
 
@@ -33,6 +35,8 @@ Reason = Annotated[str, typer.Argument(help="why; kept in the audit log")]
 FLATTEN_TIMEOUT_S = 40.0
 SAFETY_TIMEOUT_S = 3.0
 BUS_PROBE_S = 2.0
+RESTART_TIMEOUT_S = 70.0
+GATEWAY = "gateway"
 
 
 def show_receipt(receipt: trading_pb2.OperatorReceipt, as_json: bool) -> None:
@@ -144,11 +148,28 @@ def restart(
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Drain, stop and start one actor, counted apart from crashes. Example: titan restart scavenger."""
-    with connect(home) as client:
-        request = pb.RestartActorRequest(name=actor, reason=reason)
-        reply = client.call(client.stub.RestartActor, request, 40.0).reply
+    """Drain, stop and start one actor, and say how long until it was Ready again. Example: titan restart scavenger."""
+    try:
+        if actor == GATEWAY:
+            raise NotRunning("the gateway can't answer for its own restart")
+        with connect(home) as client:
+            request = pb.RestartActorRequest(name=actor, reason=reason)
+            reply = client.call(client.stub.RestartActor, request, RESTART_TIMEOUT_S).reply
+    except NotRunning:
+        reply = _restart_on_the_node(home, actor, reason)
     if as_json:
         emit(message_dict(reply))
     else:
-        console.print(f"{actor}: {reply.detail or 'restarted'}")
+        console.print(reply.detail, markup=False, soft_wrap=True)
+
+
+def _restart_on_the_node(home: Path | None, actor: str, reason: str) -> system_pb2.RestartActorReply:
+    """Asks the root supervisor itself. Raises NotRunning, TimedOut, NotFound, TitanError with what became of it."""
+    runtime = Runtime.load(home_of(home))
+    asked = ask(runtime.run_dir, "restart", RESTART_TIMEOUT_S, name=actor, reason=f"command: {reason}", wait=1)
+    reply = ParseDict(asyncio.run(asked), system_pb2.RestartActorReply(), ignore_unknown_fields=True)
+    if reply.code == "NOT_FOUND":
+        raise NotFound(reply.detail)
+    if not reply.accepted:
+        raise TitanError(reply.detail)
+    return reply

@@ -1,4 +1,4 @@
-"""status, top and logs: one look, a look that refreshes, and what the actors wrote down."""
+"""status and logs: one look, and what the actors wrote down."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.live import Live
 
 from ops.cli.client import NotFound, connect, home_of
 from ops.cli.control import Home, Json
@@ -30,20 +29,6 @@ def status(home: Home = None, as_json: Json = False) -> None:
         emit(status_dict(answer))
     else:
         show(render(answer))
-
-
-def top(
-    every: Annotated[float, typer.Option("--every", min=0.2, max=60, help="seconds between looks")] = 1.0,
-    home: Home = None,
-) -> None:
-    """The status, refreshed until Ctrl-C. Example: titan top --every 2."""
-    with connect(home) as client, Live(render(client.status()), console=console, screen=console.is_terminal) as live:
-        try:
-            while True:
-                time.sleep(every)
-                live.update(render(client.status()))
-        except KeyboardInterrupt:
-            return
 
 
 def logs(

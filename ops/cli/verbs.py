@@ -19,6 +19,7 @@ from ops.cli import (
     simulate,
     status,
     tables,
+    top,
     up,
 )
 from ops.cli.output import fail
@@ -51,7 +52,7 @@ for verb in (
     up.up,
     up.down,
     status.status,
-    status.top,
+    top.top,
     status.logs,
     control.restart,
     control.arm,

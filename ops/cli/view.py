@@ -20,6 +20,7 @@ from protos import system_pb2, trading_pb2
 
 STATE_STYLE = {"ACTIVE": "bold green", "DISARMED": "bold yellow", "REDUCING": "bold yellow", "HALTED": "bold red"}
 STALE_S = 3.0
+MB = 1_000_000
 
 
 def trading_state(status: pb.GetStatusResponse) -> str:
@@ -28,9 +29,28 @@ def trading_state(status: pb.GetStatusResponse) -> str:
     return "UNKNOWN" if name == "UNSPECIFIED" else name
 
 
+def state_word(state: system_pb2.ActorState.ValueType) -> str:
+    """The state of an actor or a server in one word."""
+    return system_pb2.ActorState.Name(state).removeprefix("ACTOR_STATE_").lower()
+
+
 def actor_state(actor: system_pb2.ActorStatus) -> str:
     """An actor's state in one word."""
-    return system_pb2.ActorState.Name(actor.state).removeprefix("ACTOR_STATE_").lower()
+    return state_word(actor.state)
+
+
+def restart_line(actor: system_pb2.ActorStatus, ts_ms: int) -> str:
+    """The last restart of an actor in one line."""
+    at = time.strftime("%H:%M:%S", time.gmtime(ts_ms / 1000))
+    why = f": {actor.last_exit}" if actor.last_exit else ""
+    back = f", back after {actor.last_recovery_s:.2f} s" if actor.last_recovery_s > 0 else ""
+    return f"{at} {actor.name} {actor_state(actor)} again{why}{back}"
+
+
+def restarts_cell(actor: system_pb2.ActorStatus) -> str:
+    """Crashes, then what was planned: by hand and for memory; only crashes where nothing was."""
+    planned = actor.graceful_restarts + actor.recycles
+    return f"{actor.restarts}+{planned}" if planned else str(actor.restarts)
 
 
 def status_dict(status: pb.GetStatusResponse) -> dict[str, object]:
@@ -58,16 +78,35 @@ def status_dict(status: pb.GetStatusResponse) -> dict[str, object]:
                 "state": actor_state(actor),
                 "restarts": actor.restarts,
                 "graceful_restarts": actor.graceful_restarts,
+                "recycles": actor.recycles,
                 "intensity_left": actor.intensity_left,
                 "heartbeat_age_s": round(actor.heartbeat_age_s, 3),
                 "last_exit": actor.last_exit,
                 "last_recovery_s": actor.last_recovery_s,
                 "cpus": list(actor.cpus),
+                "resident_mb": round(actor.resident_bytes / MB, 1),
+                "descriptors": actor.descriptors,
+                "descriptor_limit": actor.descriptor_limit,
                 "mode": actor.mode,
                 "term": actor.term,
                 "follow_lag_s": round(actor.follow_lag_s, 3),
             }
             for actor in status.actors
+        ],
+        "servers": [
+            {
+                "name": server.name,
+                "pid": server.pid,
+                "state": state_word(server.state),
+                "restarts": server.restarts,
+                "graceful_restarts": server.graceful_restarts,
+                "intensity_left": server.intensity_left,
+                "answer_age_s": round(server.answer_age_s, 3),
+                "last_exit": server.last_exit,
+                "last_recovery_s": server.last_recovery_s,
+                "trouble": server.trouble,
+            }
+            for server in status.servers
         ],
         "streams": [
             {"venue": row.venue, "symbol": row.symbol, "kind": row.kind, "age_s": round(row.age_s, 3)}
@@ -147,8 +186,8 @@ def _positions(status: pb.GetStatusResponse) -> Panel:
 
 def _actors(status: pb.GetStatusResponse) -> Panel:
     grid = Table(box=None, padding=(0, 1), header_style="dim")
-    for name in ("actor", "state", "pid", "restarts", "left", "beat", "cpus", "last exit"):
-        grid.add_column(name, justify="right" if name in ("pid", "restarts", "left", "beat") else "left")
+    for name in ("actor", "state", "pid", "restarts", "left", "beat", "back", "memory", "files", "cpus", "last exit"):
+        grid.add_column(name, justify="left" if name in ("actor", "state", "cpus", "last exit") else "right")
     for actor in status.actors:
         state = actor_state(actor)
         fresh = actor.heartbeat_age_s <= STALE_S
@@ -157,13 +196,36 @@ def _actors(status: pb.GetStatusResponse) -> Panel:
             actor.name,
             Text(f"{state}, {actor.mode}" if actor.mode else state, style=style),
             str(actor.pid or "-"),
-            str(actor.restarts),
+            restarts_cell(actor),
             str(actor.intensity_left),
             seconds_text(actor.heartbeat_age_s) if actor.heartbeat_age_s >= 0 else "-",
+            seconds_text(actor.last_recovery_s) if actor.last_recovery_s > 0 else "-",
+            f"{actor.resident_bytes / MB:.0f} MB" if actor.resident_bytes else "-",
+            str(actor.descriptors or "-"),
             ",".join(map(str, actor.cpus)),
             actor.last_exit[:40],
         )
     return Panel(grid, title="Actors", title_align="left")
+
+
+def _servers(status: pb.GetStatusResponse) -> Panel:
+    grid = Table(box=None, padding=(0, 1), header_style="dim")
+    for name in ("server", "state", "pid", "restarts", "left", "answer", "back", "last exit"):
+        grid.add_column(name, justify="left" if name in ("server", "state", "last exit") else "right")
+    for server in status.servers:
+        state = state_word(server.state)
+        style = "red" if state != "ready" else "yellow" if server.trouble else "green"
+        grid.add_row(
+            server.name,
+            Text(state, style=style),
+            str(server.pid or "-"),
+            str(server.restarts),
+            str(server.intensity_left),
+            seconds_text(server.answer_age_s) if server.answer_age_s >= 0 else "-",
+            seconds_text(server.last_recovery_s) if server.last_recovery_s > 0 else "-",
+            (server.trouble or server.last_exit)[:60],
+        )
+    return Panel(grid, title="Servers", title_align="left")
 
 
 def _streams(status: pb.GetStatusResponse) -> Panel:
@@ -196,6 +258,7 @@ def render(status: pb.GetStatusResponse, recent: Sequence[str] | None = None) ->
         _headline(status),
         Columns([_money(status), _positions(status)], expand=True),
         _actors(status),
+        *((_servers(status),) if status.servers else ()),
         *events,
         _streams(status),
     )

@@ -14,6 +14,7 @@ from actors.execution.news import (
     alert_news,
     decision_news,
     fill_news,
+    operator_news,
     order_news,
     plan,
     reject_news,
@@ -114,3 +115,17 @@ def test_refusals_alerts_and_restarts_are_kept_under_their_envelope() -> None:
     assert [alert.event_id, alert.code, dict(alert.labels)] == ["e2", "X", {"a": "b"}]
     back = restart_news(system_pb2.ActorRestarted(name="brain", reason="killed", recovery_s=0.5), "e3")
     assert [back.event_id, back.actor, back.summary] == ["e3", "brain", "brain is back after 0.500 s: killed"]
+
+
+def test_an_operators_command_is_kept_with_what_became_of_it() -> None:
+    receipt = pb.OperatorReceipt(command_id="c", accepted=False, code="HALT_STANDS", detail="resume first")
+    acted = pb.OperatorActed(verb="arm", reason="go", operator_id="grpc:operator", ts_ms=5, receipt=receipt)
+    kept = operator_news(acted, "e4")
+    assert (kept.kind, kept.actor, kept.summary) == (
+        "OPERATOR_COMMAND",
+        "grpc:operator",
+        "arm (go): refused HALT_STANDS",
+    )
+    assert kept.detail["command_id"] == "c"
+    acted.receipt.accepted = True
+    assert operator_news(acted, "e5").summary == "arm (go): done"

@@ -54,6 +54,17 @@ def test_ages_of_actors_and_streams_grow_while_nobody_speaks() -> None:
     assert status.streams[0].age_s == 4.1
 
 
+def test_servers_are_shown_with_an_age_that_grows() -> None:
+    model = ReadModel()
+    rows = [
+        system_pb2.ServerStatus(name="nats", answer_age_s=0.5),
+        system_pb2.ServerStatus(name="ray", answer_age_s=-1.0),
+    ]
+    model.apply("s", system_pb2.ActorsSnapshot(servers=rows, ts_ms=1_000), Now(1_000, 1_000))
+    status = model.status(Now(3_000, 3_000), control_pb2.GetStatusResponse())
+    assert [(row.name, row.answer_age_s) for row in status.servers] == [("nats", 2.5), ("ray", -1.0)]
+
+
 def test_an_actor_that_was_never_heard_gets_no_age() -> None:
     model = ReadModel()
     unheard = system_pb2.ActorStatus(name="brain", heartbeat_age_s=-1)

@@ -202,6 +202,91 @@ async def test_events_are_streamed_as_they_happen(channel: grpc.aio.Channel, bus
     stream.cancel()
 
 
+async def test_actors_and_servers_are_streamed_on_each_change(channel: grpc.aio.Channel, bus: Bus) -> None:
+    stream = control(channel).WatchActors(pb.WatchActorsRequest(), metadata=token("observer"))
+    seen = []
+    for number in (1, 2):
+        read = asyncio.ensure_future(stream.read())
+        while not read.done():
+            actor = system_pb2.ActorStatus(name="router", restarts=number, heartbeat_age_s=0.1)
+            await bus.publish(subjects.ACTORS, system_pb2.ActorsSnapshot(actors=[actor], ts_ms=number))
+            await asyncio.sleep(0.05)
+        answer = read.result()
+        assert isinstance(answer, pb.WatchActorsResponse)
+        seen.append((answer.ts_ms, answer.actors[0].restarts))
+    assert seen == [(1, 1), (2, 2)]
+    stream.cancel()
+
+
+async def test_equity_is_streamed_on_each_change(channel: grpc.aio.Channel, bus: Bus) -> None:
+    stream = control(channel).WatchEquity(pb.WatchEquityRequest(), metadata=token("observer"))
+    seen = []
+    for number in (1, 2):
+        read = asyncio.ensure_future(stream.read())
+        while not read.done():
+            equity = trading_pb2.Equity(equity=f"{number}00", ts_ms=number)
+            await bus.publish(subjects.ROUTER_STATE, trading_pb2.RouterState(equity=equity))
+            await asyncio.sleep(0.05)
+        answer = read.result()
+        assert isinstance(answer, pb.WatchEquityResponse)
+        seen.append(answer.equity.equity)
+    assert seen == ["100", "200"]
+    stream.cancel()
+
+
+async def test_a_stream_needs_a_token(channel: grpc.aio.Channel) -> None:
+    for verb in ("WatchActors", "WatchEquity", "WatchEvents"):
+        request = getattr(pb, f"{verb}Request")()
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await getattr(control(channel), verb)(request).read()
+        assert reason(caught.value) == "UNAUTHENTICATED", verb
+
+
+async def test_a_command_is_told_to_the_audit_log_refused_or_not(channel: grpc.aio.Channel, bus: Bus) -> None:
+    told: asyncio.Queue[trading_pb2.OperatorActed] = asyncio.Queue()
+
+    async def on_acted(received: Received[trading_pb2.OperatorActed]) -> None:
+        told.put_nowait(received.message)
+
+    async def refuse(_: Received[trading_pb2.OperatorCommand]) -> Message:
+        return trading_pb2.OperatorReceipt(accepted=False, code="HALT_STANDS")
+
+    async def restart(_: Received[system_pb2.RestartActorRequest]) -> Message:
+        return system_pb2.RestartActorReply(accepted=True, code="DONE", recovery_s=0.5, pid=7)
+
+    await bus.subscribe(subjects.OPERATOR_ACTED, trading_pb2.OperatorActed, on_acted)
+    await bus.serve(subjects.operator("arm"), trading_pb2.OperatorCommand, refuse)
+    await bus.serve(subjects.RPC_RESTART, system_pb2.RestartActorRequest, restart)
+    with pytest.raises(grpc.aio.AioRpcError):
+        await control(channel).Arm(pb.ArmRequest(reason="go"), metadata=token("operator"))
+    reply = await control(channel).RestartActor(
+        pb.RestartActorRequest(name="brain", reason="leak"), metadata=token("operator")
+    )
+    assert (reply.reply.recovery_s, reply.reply.pid) == (0.5, 7)
+    async with asyncio.timeout(20):
+        acted = [await told.get(), await told.get()]
+    assert [(each.verb, each.reason, each.operator_id, each.receipt.accepted) for each in acted] == [
+        ("arm", "go", "grpc:operator", False),
+        ("restart brain", "leak", "grpc:operator", True),
+    ]
+
+
+async def test_a_restart_that_did_not_work_says_why(channel: grpc.aio.Channel, bus: Bus) -> None:
+    async def answer(received: Received[system_pb2.RestartActorRequest]) -> Message:
+        return system_pb2.RestartActorReply(accepted=False, code=received.message.name, detail="brain is quarantined")
+
+    await bus.serve(subjects.RPC_RESTART, system_pb2.RestartActorRequest, answer)
+    for code, status in (
+        ("NOT_FOUND", grpc.StatusCode.NOT_FOUND),
+        ("NOT_READY", grpc.StatusCode.ABORTED),
+        ("NOT_RUNNING", grpc.StatusCode.FAILED_PRECONDITION),
+    ):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await control(channel).RestartActor(pb.RestartActorRequest(name=code), metadata=token("operator"))
+        assert (caught.value.code(), reason(caught.value)) == (status, code)
+        assert caught.value.details() == "brain is quarantined"
+
+
 async def test_health_and_reflection_answer_without_a_token(channel: grpc.aio.Channel) -> None:
     health = health_pb2_grpc.HealthStub(channel)
     answer = await health.Check(health_pb2.HealthCheckRequest(service="titan.control.v1.Control"))

@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from ops.cli import control
+from ops.cli.client import NotFound
 from ops.cli.output import PIPE_COLUMNS, console, fail
 from ops.cli.verbs import run
 from protos import trading_pb2
+from supervisors.control import Answer, Fields
 from titan.errors import ExitCode, NotRunning, TimedOut, TitanError, Transient
 from titan.testing import runtime_for_tests
 
@@ -119,3 +121,39 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path, extra: tuple[
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert len(done.stdout.splitlines()) == 1
+
+
+def root_says(monkeypatch: pytest.MonkeyPatch, answer: Answer) -> list[Fields]:
+    asked: list[Fields] = []
+
+    async def ask(_: Path, verb: str, __: float, **fields: str | float) -> Answer:
+        asked.append({"verb": verb, **fields})
+        return answer
+
+    monkeypatch.setattr(control, "ask", ask)
+    return asked
+
+
+def test_the_gateway_itself_is_restarted_by_the_root_and_the_answer_says_how_long_it_took(
+    monkeypatch: pytest.MonkeyPatch, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = root_says(
+        monkeypatch,
+        {"accepted": True, "code": "DONE", "detail": "gateway: Ready again after 0.80 s", "recovery_s": 0.8},
+    )
+    control.restart("gateway", "leak", home, as_json=True)
+    assert asked == [{"verb": "restart", "name": "gateway", "reason": "command: leak", "wait": 1}]
+    assert json.loads(capsys.readouterr().out)["recovery_s"] == 0.8
+
+
+@pytest.mark.parametrize(
+    ("code", "error", "exit_code"),
+    [("NOT_FOUND", NotFound, ExitCode.NOT_FOUND), ("NOT_READY", TitanError, ExitCode.FAILED)],
+)
+def test_a_restart_that_did_not_work_says_why(
+    monkeypatch: pytest.MonkeyPatch, home: Path, code: str, error: type[TitanError], exit_code: ExitCode
+) -> None:
+    root_says(monkeypatch, {"accepted": False, "code": code, "detail": "gateway is quarantined"})
+    with pytest.raises(error, match="gateway is quarantined") as caught:
+        control.restart("gateway", "leak", home, as_json=True)
+    assert caught.value.exit_code is exit_code
