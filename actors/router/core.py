@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import assert_never
 
-from actors.router import books, rows
+from actors.router import books, rows, slippage
 from actors.router.audit import Audit
 from actors.router.command_desk import FLATTEN_TIMER, CommandDesk
 from actors.router.effects import STATE_CHANGED, Effect, FetchReport
@@ -135,6 +135,7 @@ class RouterCore:
             case Tick():
                 self._audit.tick(turn)
                 self._orders.tick(turn)
+                slippage.relax(self.state, turn)
                 turn.do(STATE_CHANGED)
             case Command():
                 self._commands.handle(turn, event)
@@ -200,6 +201,8 @@ class RouterCore:
             created_ms=turn.now.wall_ms,
             updated_ms=turn.now.wall_ms,
         )
+        if sized.limit_price is None and intent.reference_price is not None:
+            self.state.expected[order.client_order_id] = intent.reference_price
         self._orders.send(turn, order, rows.approval_fields(intent), intent.t_wall_ns)
         return None
 

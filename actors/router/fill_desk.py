@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from actors.router import books, rows
+from actors.router import books, rows, slippage
 from actors.router.effects import STATE_CHANGED
 from actors.router.order_desk import OrderDesk
 from actors.router.state import RouterConfig, RouterState
@@ -73,6 +73,7 @@ class FillDesk:
         applied = books.put_fill(self._state, self._config, fill)
         turn.write(rows.FILL, rows.fill_payload(replace(fill, realized_pnl=applied.realized), turn.now.wall_ms))
         self._grow(turn, order, done)
+        slippage.judge(self._state, self._config, turn, fill)
 
     def _grow(self, turn: Turn, order: Order, done: VenueExecution) -> None:
         filled = order.filled + done.quantity

@@ -124,11 +124,11 @@ def _sized(intent: Intent, state: RouterState, config: RouterConfig, quote: Quot
         listed = ", ".join(config.policy.symbol_whitelist) or "nothing"
         return Refusal(RejectCode.SYMBOL_NOT_WHITELISTED, f"{symbol} is not in the whitelist ({listed})")
 
-    # USD become base units on the lot grid, not below the venue's minimum.
+    # USD become base units on the lot grid, not below the venue's minimum; half of them while entries slip (`slippage`).
     instrument = config.instruments.find(intent.venue, symbol)
     if instrument is None:
         return Refusal(RejectCode.UNKNOWN_INSTRUMENT, f"{intent.venue} lists no {symbol}")
-    size = intent.size_usd
+    size = intent.size_usd if not state.slipped_ms else intent.size_usd / 2
     if size <= 0:
         return Refusal(RejectCode.INVALID_SIZE, f"size_usd is {size}, it must be above zero")
     executable = price = quote.ask if side is Side.BUY else quote.bid

@@ -123,6 +123,8 @@ class RouterState:
     lookups: dict[str, LookUpState] = field(default_factory=dict)
     resends: dict[str, int] = field(default_factory=dict)
     suspects: dict[str, int] = field(default_factory=dict)
+    expected: dict[str, Decimal] = field(default_factory=dict)
+    slipped_ms: int = 0
     duplicates: int = 0
 
     @property
