@@ -43,6 +43,7 @@ class LaunchPlan(BaseModel):
     symbols: tuple[str, ...] = ()
     warmup_file: Path | None = None
     balance: str = "100000"
+    venue: str = "bybit"
     dashboard: bool = True
     dashboard_port: int = 8265
     router_cpu: str = "auto"

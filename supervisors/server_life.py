@@ -165,7 +165,7 @@ class ServerLauncher:
         ports = self.addresses.ports
         raw = json.loads((self._layout.run / CREDENTIALS_FILE).read_text())
         return VenueAddress(
-            name="bybit",
+            name=self._plan.venue,
             rest_url=f"http://{LOOPBACK}:{ports['paper']}",
             ws_url=f"ws://{LOOPBACK}:{ports['paper']}",
             api_key=str(raw["api_key"]),
@@ -179,6 +179,7 @@ def venue_arguments(plan: LaunchPlan, port: int, admin_port: int) -> tuple[str, 
     """The command line of the paper venue."""
     arguments = ["--feed", plan.feed, "--home", str(plan.home), "--speed", f"{plan.speed:g}"]
     arguments += ["--port", str(port), "--admin-port", str(admin_port), "--balance", plan.balance]
+    arguments += ["--speaks", plan.venue]
     if plan.warmup_file is not None:
         arguments += ["--warmup-file", str(plan.warmup_file)]
     if plan.symbols:

@@ -44,6 +44,10 @@ class Settings(BaseSettings):
     ] = 0.0
     symbols: Annotated[str, _from("TITAN_SYMBOLS", "comma-separated symbols; empty takes the feed's own")] = ""
     balance: Annotated[str, _from("TITAN_BALANCE", "starting wallet of the paper venue, USDT")] = "100000"
+    venue: Annotated[
+        Literal["binance", "bybit", "mexc"],
+        _from("TITAN_VENUE", "which exchange is traded: binance, bybit or mexc; the paper venue speaks its protocol"),
+    ] = "bybit"
     router_cpu: Annotated[str, _from("TITAN_ROUTER_CPU", "core of the router's event loop: auto, off or a number")] = (
         "auto"
     )
@@ -107,6 +111,12 @@ class Settings(BaseSettings):
         SecretStr("")
     )
     hmac_key_id_next: Annotated[str, _from("HMAC_KEY_ID_NEXT", "name of the second live key")] = ""
+    binance_api_key: Annotated[SecretStr, _from("BINANCE_API_KEY", "Binance key of the live profile")] = SecretStr("")
+    binance_api_secret: Annotated[SecretStr, _from("BINANCE_API_SECRET", "Binance secret of the live profile")] = (
+        SecretStr("")
+    )
+    mexc_api_key: Annotated[SecretStr, _from("MEXC_API_KEY", "MEXC key of the live profile")] = SecretStr("")
+    mexc_api_secret: Annotated[SecretStr, _from("MEXC_API_SECRET", "MEXC secret of the live profile")] = SecretStr("")
     bybit_api_key: Annotated[SecretStr, _from("BYBIT_API_KEY", "Bybit key of the live profile")] = SecretStr("")
     bybit_api_secret: Annotated[SecretStr, _from("BYBIT_API_SECRET", "Bybit secret of the live profile")] = SecretStr(
         ""

@@ -53,6 +53,7 @@ from titan.ids import new_ulid
 from titan.phrases import lines_of
 from titan.policy import load_policy
 from titan.store import queries
+from titan.venues.adapters import make_venue
 
 TICK_S = 1.0
 FOLLOW_S = 1.0
@@ -316,10 +317,8 @@ class Execution(Actor):
     async def _open_source(self) -> VenueSource:
         if self._source is None:
             # ccxt takes a second to import; a thread keeps the heartbeat going meanwhile.
-            module = await asyncio.to_thread(importlib.import_module, "titan.venues.bybit")
             await asyncio.to_thread(importlib.import_module, "ccxt.pro")
-            source: VenueSource = module.BybitVenue(self.runtime.venue)
-            self._source = source
+            self._source = make_venue(self.runtime.venue)
         if not self._instruments_loaded:
             await self._source.load_instruments()
             self._instruments_loaded = True

@@ -41,6 +41,7 @@ from titan.instruments import Instruments
 from titan.journal import Journal, JournalBusy
 from titan.policy import load_policy
 from titan.symbols import whitelisted
+from titan.venues.adapters import make_venue
 from titan.venues.base import Venue
 
 SEND_PATIENCE_S = 3.0
@@ -237,8 +238,6 @@ class Router(Actor):
 
     def make_venue(self) -> Venue:
         """The account's adapter; the import pays for ccxt."""
-        from titan.venues.bybit import make_venue
-
         return make_venue(self.runtime.venue)
 
     async def on_drain(self) -> None:

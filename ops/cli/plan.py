@@ -137,10 +137,11 @@ def _external(settings: Settings) -> ExternalServers:
 
 
 def _live_venues(settings: Settings) -> tuple[VenueAddress, ...]:
-    key, secret = settings.bybit_api_key.get_secret_value(), settings.bybit_api_secret.get_secret_value()
+    name = settings.venue
+    key, secret = (getattr(settings, f"{name}_api_{part}").get_secret_value() for part in ("key", "secret"))
     if not key or not secret:
-        raise ConfigError("live mode needs BYBIT_API_KEY and BYBIT_API_SECRET")
-    return (VenueAddress(name="bybit", api_key=key, api_secret=secret),)
+        raise ConfigError(f"live mode at {name} needs {name.upper()}_API_KEY and {name.upper()}_API_SECRET")
+    return (VenueAddress(name=name, api_key=key, api_secret=secret),)
 
 
 def _memory(settings: Settings) -> dict[str, int]:
@@ -198,6 +199,7 @@ def make_plan(settings: Settings, flags: Flags) -> LaunchPlan:
             "symbols": symbols,
             "warmup_file": flags.warmup,
             "balance": _balance(settings.balance),
+            "venue": settings.venue,
             "dashboard": settings.dashboard if flags.dashboard is None else flags.dashboard,
             "router_cpu": settings.router_cpu,
             "ports": _ports(settings, layout),

@@ -29,6 +29,7 @@ from supervisors.server_life import venue_arguments
 from supervisors.spec import Escalation
 from supervisors.state import Lock, Stage, StateFile, read_state, stop
 from supervisors.tree import GROUPS, GROUPS_WITH_STANDBY, actors_of, load_groups, needed_of, tree_of
+from tests.waiting import eventually
 from titan.actor import load_actor
 from titan.errors import ConfigError, ExitCode, NotRunning, TimedOut
 from titan.runtime import ApiTokens, HmacKey
@@ -324,7 +325,7 @@ def test_the_venue_is_told_everything_that_was_planned(tmp_path: Path) -> None:
     text = " ".join(venue_arguments(plan, 1234, 1235))
     assert text == (
         f"--feed replay:/data/t.parquet --home {tmp_path} --speed 60 --port 1234 --admin-port 1235 --balance 100000 "
-        "--warmup-file /data/c.parquet --symbols BTC/USDT:USDT"
+        "--speaks bybit --warmup-file /data/c.parquet --symbols BTC/USDT:USDT"
     )
 
 

@@ -138,8 +138,6 @@ _BUILDERS: dict[str, Callable[[dict[str, Any], str, str], Any]] = {
     "bybit": _bybit,
     "mexc": _mexc,
 }
-VENUES = tuple(sorted(_BUILDERS))
-"""Every venue with an adapter."""
 
 
 def _keep_status(exchange: Exchange) -> None:
