@@ -178,7 +178,9 @@ class BrainCore:
         if current is None:
             raise ValueError(f"trading state is missing or unknown: {message.current}")
         order = (message.ts_ms, message.journal_seq)
-        if order >= self.state.trading_order:
+        known = self.state.exposure.view
+        superseded = known is not None and 0 < message.term < known.term
+        if order >= self.state.trading_order and not superseded:
             self.state.trading_state, self.state.trading_reason = current, message.reason
             self.state.trading_order = order
         return []

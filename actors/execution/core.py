@@ -230,6 +230,9 @@ class ExecutionCore:
                 return self._truth_passed(event, now)
 
     def _router_spoke(self, message: pb.RouterState, now: Now) -> None:
+        if self.router is not None and message.term < self.router.term:
+            # The last word of a router that leads no more; its fills are booked from its own events all the same.
+            return
         self.router, self.router_heard = message, now
         self.trading_state = TRADING_STATE_FROM_PB.get(message.trading_state)
         for position in message.positions:

@@ -55,7 +55,8 @@ class ReadModel:
         """Takes one verified message."""
         match message:
             case trading_pb2.RouterState():
-                self.router, self.router_ms = message, now.wall_ms
+                if self.router is None or message.term >= self.router.term:
+                    self.router, self.router_ms = message, now.wall_ms
             case system_pb2.ActorsSnapshot():
                 self.actors = message
             case trading_pb2.Truth():
@@ -69,8 +70,9 @@ class ReadModel:
                 self.brain_policy_hash = message.policy_hash or self.brain_policy_hash
                 self.budgets[message.phase] = message
             case trading_pb2.TradingStateChanged():
-                if self.router is not None and message.journal_seq > self.router.journal_seq:
-                    self.router.trading_state, self.router.reason = message.current, message.reason
+                known = self.router
+                if known is not None and (message.term, message.journal_seq) > (known.term, known.journal_seq):
+                    known.trading_state, known.reason = message.current, message.reason
                 self.recent.append((subject, message))
             case trading_pb2.Fill() | trading_pb2.Reject() | system_pb2.Alert() | system_pb2.ActorRestarted():
                 self.recent.append((subject, message))

@@ -163,6 +163,16 @@ def test_a_change_of_trading_state_counts_before_the_next_report_and_an_old_one_
     assert desk.propose()[0].code == "HALTED"
 
 
+def test_a_change_of_trading_state_by_a_router_that_leads_no_more_never_counts() -> None:
+    desk = Desk()
+    desk.report(term=7, trading_state=trading_pb2.TRADING_STATE_HALTED)
+    late = trading_pb2.TradingStateChanged(
+        current=trading_pb2.TRADING_STATE_ACTIVE, ts_ms=T0 + 60_000, journal_seq=99, term=6
+    )
+    desk.core.handle(TradingStateSeen(late), desk.now)
+    assert desk.propose()[0].code == "HALTED"
+
+
 @pytest.mark.parametrize("changes", [{"reconciled": False}, {"equity": ""}])
 def test_a_router_that_does_not_know_its_account_holds_openings(changes: dict[str, Any]) -> None:
     desk = Desk()

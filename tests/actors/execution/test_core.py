@@ -70,6 +70,13 @@ def _passed(*drifts: Drift, error: str = "") -> TruthPassed:
 DRIFT = Drift(DifferenceKind.FILL_MISSING_IN_LEDGER, "f1", "a fill", "a fill", "")
 
 
+def test_a_router_that_leads_no_more_is_not_heard() -> None:
+    core = _core()
+    core.handle(RouterSpoke(pb.RouterState(trading_state=pb.TRADING_STATE_HALTED, term=2)), _at(1))
+    core.handle(RouterSpoke(pb.RouterState(trading_state=pb.TRADING_STATE_ACTIVE, term=1)), _at(2))
+    assert core.trading_state is TradingState.HALTED
+
+
 def test_equity_is_the_ledgers_wallet_plus_profit_at_the_routers_marks() -> None:
     core = _core()
     core.handle(_spoke(mark="103"), _at(1))

@@ -129,6 +129,15 @@ def test_a_change_of_state_shows_before_the_routers_next_word() -> None:
     assert (status.trading_state, status.trading_reason) == (trading_pb2.TRADING_STATE_DISARMED, "resumed")
 
 
+def test_a_router_that_leads_no_more_is_not_heard() -> None:
+    model = ReadModel()
+    halted, active = trading_pb2.TRADING_STATE_HALTED, trading_pb2.TRADING_STATE_ACTIVE
+    model.apply("s", trading_pb2.RouterState(trading_state=halted, journal_seq=5, term=2), NOW)
+    model.apply("s", trading_pb2.RouterState(trading_state=active, journal_seq=9, term=1), NOW)
+    model.apply("t", trading_pb2.TradingStateChanged(current=active, journal_seq=9, term=1), NOW)
+    assert model.status(NOW, FRAME).trading_state == halted
+
+
 def budget(state: brain_pb2.BudgetState.ValueType, reason: str = "", policy_hash: str = "ours") -> brain_pb2.Budget:
     return brain_pb2.Budget(
         phase=trading_pb2.PHASE_SCAVENGER,
