@@ -97,6 +97,7 @@ class Guardian:
                 dashboard=self._plan.dashboard,
                 dashboard_port=self._plan.dashboard_port,
                 groups=self._groups,
+                nodes=self._plan.nodes,
             )
             self._runtime(node.dashboard_url).save()
             self._state.know(
@@ -240,6 +241,7 @@ class Guardian:
             api_tokens=plan.api_tokens,
             started_ms=time.time_ns() // 1_000_000,
             log_level=plan.log_level,
+            bind=plan.bind,
             memory_warn_mb=plan.memory_warn_mb,
             memory_recycle_mb=plan.memory_recycle_mb,
         )

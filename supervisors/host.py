@@ -16,7 +16,7 @@ import ray
 from ray.actor import ActorHandle
 
 from supervisors.host_order import HostOrder, HostReport
-from supervisors.tree import NAMESPACE
+from supervisors.tree import NAMESPACE, SHARE, resource_of
 from titan.errors import TitanError
 from titan.logs import get_logger
 from titan.runtime import Runtime
@@ -105,8 +105,11 @@ class Host:
         await self.drain_and_stop(1.0)
 
 
-def create(order: HostOrder, ray_name: str) -> ActorHandle[Any]:
-    """Makes the detached, named Ray actor of an order. Blocking. Raises ValueError while the name is still taken."""
+def create(order: HostOrder, ray_name: str, role: str) -> ActorHandle[Any]:
+    """Makes the detached, named Ray actor of an order on a node of its role. Blocking.
+
+    Raises ValueError while the name is still taken.
+    """
     # A class of its own name is what the dashboard and the process title show.
     hosted: Any = ray.remote(type(order.class_name, (Host,), {}))
     options = hosted.options(
@@ -114,6 +117,7 @@ def create(order: HostOrder, ray_name: str) -> ActorHandle[Any]:
         namespace=NAMESPACE,
         lifetime="detached",
         num_cpus=0,
+        resources={resource_of(role): SHARE},
         max_restarts=0,
         max_task_retries=0,
         max_concurrency=CALLS_AT_ONCE,

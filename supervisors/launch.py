@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from titan.errors import ConfigError
 from titan.files import private_dir, write_private
 from titan.runtime import ApiTokens, HmacKey, Profile, VenueAddress
+from titan.servers.ports import LOOPBACK
 
 LAUNCH_FILE = "launch.json"
 
@@ -60,6 +61,8 @@ class LaunchPlan(BaseModel):
     policy_path: Path
     external: ExternalServers | None = None
     venues: tuple[VenueAddress, ...] = ()
+    nodes: tuple[str, ...] = ()
+    bind: str = LOOPBACK
 
     def save(self) -> Path:
         """Writes the plan in one step, readable by its owner only."""

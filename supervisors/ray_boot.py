@@ -10,16 +10,23 @@ import json
 import logging
 import os
 import sys
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import ray
 from ray._private.node import Node
 from ray._private.parameter import RayParams
 
-from supervisors.ray_node import Booted, RayPlan
+from supervisors.ray_node import HEAD_FILE, NODES_WITHIN_S, Booted, RayPlan, resources_of
 from supervisors.root import create_root
-from supervisors.tree import NAMESPACE, load_groups
+from supervisors.tree import CORE_ROLE, NAMESPACE, NODE_ROLES, load_groups, resource_of
+from titan.errors import TimedOut
+from titan.files import write_private
+
+LOOK_EVERY_S = 0.2
 
 
 class LeanNode(Node):
@@ -49,6 +56,7 @@ def boot(plan: RayPlan) -> Booted:
         object_store_memory=plan.object_store_bytes,
         num_cpus=plan.num_cpus,
         temp_dir=plan.temp_dir,
+        resources=resources_of([CORE_ROLE, *(role for role in NODE_ROLES if role not in plan.nodes)]),
         no_monitor=True,
         include_log_monitor=False,  # type: ignore[arg-type]  # Ray's own annotation is wrong
         ray_client_server_port=None,
@@ -61,9 +69,24 @@ def boot(plan: RayPlan) -> Booted:
         log_to_driver=False,
         logging_level=logging.ERROR,
     )
+    head = {"address": f"127.0.0.1:{plan.ports['gcs']}", "session": plan.session}
+    write_private(Path(plan.home) / "run" / HEAD_FILE, json.dumps(head) + "\n")
+    wait_for_nodes(plan.nodes)
     root: Any = create_root(plan.home, plan.guardian_pid, load_groups(plan.groups))
     root_pid = int(ray.get(root.hello.remote(), timeout=60))
     return Booted(gcs_pid=pids["gcs_server"], raylet_pid=pids["raylet"], root_pid=root_pid)
+
+
+def wait_for_nodes(roles: Sequence[str], within_s: float = NODES_WITHIN_S) -> None:
+    """Returns when every role has a node. Raises TimedOut naming the roles that have none."""
+    deadline = time.monotonic() + within_s
+    offered: Callable[[], dict[str, float]] = ray.cluster_resources
+    while missing := [role for role in roles if resource_of(role) not in offered()]:
+        if time.monotonic() > deadline:
+            raise TimedOut(
+                f"no Ray node for {', '.join(missing)} within {within_s:.0f} s: start one with titan node ROLE"
+            )
+        time.sleep(LOOK_EVERY_S)
 
 
 def main() -> int:

@@ -109,7 +109,7 @@ class RayLauncher:
         """Makes the actor's process. When it raises or is cancelled, no process is left."""
         spec = self._actors[child]
         order = HostOrder(child, spec.path, incarnation, self._home)
-        handle: Any = await self._created(order, spec.ray_name)
+        handle: Any = await self._created(order, spec)
         try:
             report: HostReport = await handle.describe.remote()
         except BaseException:
@@ -141,22 +141,22 @@ class RayLauncher:
         while not await asyncio.to_thread(bury, pid, Path(self._home), BURY_WITHIN_S):
             get_logger("root").error("a process of an earlier life does not end", child=child, pid=pid)
 
-    async def _created(self, order: HostOrder, ray_name: str) -> ActorHandle[Any]:
+    async def _created(self, order: HostOrder, spec: ActorSpec) -> ActorHandle[Any]:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + NAME_FREE_WITHIN_S
         while True:
             try:
-                return await _uncut(order, ray_name)
+                return await _uncut(order, spec)
             except ValueError as error:
                 # The GCS gives the name of a dead actor free a moment after the process is gone.
                 if loop.time() > deadline:
-                    raise Transient(f"the name {ray_name} is still taken in Ray: {sentence(error)}") from error
+                    raise Transient(f"the name {spec.ray_name} is still taken in Ray: {sentence(error)}") from error
                 await asyncio.sleep(_RETRY_S)
 
 
-async def _uncut(order: HostOrder, ray_name: str) -> ActorHandle[Any]:
+async def _uncut(order: HostOrder, spec: ActorSpec) -> ActorHandle[Any]:
     """Creates the actor in a thread; when the wait is cancelled, what the thread still makes is killed."""
-    making = asyncio.ensure_future(asyncio.to_thread(create, order, ray_name))
+    making = asyncio.ensure_future(asyncio.to_thread(create, order, spec.ray_name, spec.role))
     try:
         return await asyncio.shield(making)
     except asyncio.CancelledError:

@@ -17,11 +17,12 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from supervisors.processes import Death, boot_id, in_session, kill_all, mark_of, marked
-from supervisors.tree import TITAN_GROUPS
+from supervisors.tree import TITAN_GROUPS, resource_of
 from titan.errors import TimedOut, TitanError
 from titan.files import private_dir, write_private
 from titan.servers.identity import ProcessId
@@ -36,6 +37,17 @@ TERM_WITHIN_S = 1.0
 KILL_WITHIN_S = 5.0
 KEPT_SESSIONS = 2
 SESSION_FILE = "ray_session.json"
+HEAD_FILE = "ray_head.json"
+# Each node of a role offers this much of the role's resource; actors take a thousandth of one.
+ROLE_CAPACITY = 1.0
+NODES_WITHIN_S = 120.0
+# Ray's own figures notice a lost node after 15 seconds; these after about five.
+_NODE_WATCH = {
+    "RAY_health_check_initial_delay_ms": "2000",
+    "RAY_health_check_period_ms": "1000",
+    "RAY_health_check_timeout_ms": "2000",
+    "RAY_health_check_failure_threshold": "3",
+}
 # AF_UNIX takes 107 bytes; Ray appends `/session_<date>_<time>_<µs>_<pid>/sockets/plasma_store`.
 LONGEST_TEMP_DIR = 40
 _PORTS = ("gcs", "node_manager", "object_manager", "agent_http", "agent_grpc", "runtime_env", "metrics")
@@ -58,6 +70,8 @@ class RayPlan:
     num_cpus: int
     guardian_pid: int
     groups: str
+    session: str
+    nodes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +81,11 @@ class Booted:
     gcs_pid: int
     raylet_pid: int
     root_pid: int
+
+
+def resources_of(roles: Iterable[str]) -> dict[str, float]:
+    """What a node with these roles offers to Ray."""
+    return {resource_of(role): ROLE_CAPACITY for role in roles}
 
 
 def temp_dir_of(home: Path) -> Path:
@@ -130,6 +149,7 @@ class RayNode:
         dashboard: bool,
         dashboard_port: int = 8265,
         groups: str = TITAN_GROUPS,
+        nodes: tuple[str, ...] = (),
     ) -> None:
         self.home = home
         self.run_dir = home / "run"
@@ -139,6 +159,7 @@ class RayNode:
         self._dashboard = dashboard
         self._dashboard_port = dashboard_port
         self._groups = groups
+        self._nodes = nodes
         self.ports: dict[str, int] = {}
         self.booted: Booted | None = None
         self._deaths: list[Death] = []
@@ -156,7 +177,8 @@ class RayNode:
     def environment(self) -> dict[str, str]:
         """The environment of Ray's processes and of drivers: the caller's own, without keys, and Ray's variables."""
         kept = {name: value for name, value in os.environ.items() if not _is_private(name)}
-        return {**kept, **ray_environment(self.home, self.token_path, self.session)}
+        watch = _NODE_WATCH if self._nodes else {}
+        return {**kept, **ray_environment(self.home, self.token_path, self.session), **watch}
 
     async def start(self) -> Booted:
         """Kills leftovers, boots GCS, raylet and the root. Errors: `PortTaken`, `RayFailed`, `TimedOut`; nothing is left then."""
@@ -181,6 +203,8 @@ class RayNode:
             num_cpus=1,
             guardian_pid=os.getpid(),
             groups=self._groups,
+            session=self.session,
+            nodes=self._nodes,
         )
         try:
             self.booted = await self._boot(plan)
@@ -227,6 +251,7 @@ class RayNode:
             death.close()
         self._deaths = []
         self.booted = None
+        (self.run_dir / HEAD_FILE).unlink(missing_ok=True)
         if left:
             pids = ", ".join(str(process.pid) for process in left)
             raise RayFailed(f"Ray's processes {pids} do not end: end them by hand")
@@ -239,6 +264,7 @@ class RayNode:
 
     def _prepare(self) -> None:
         private_dir(self.run_dir)
+        (self.run_dir / HEAD_FILE).unlink(missing_ok=True)
         private_dir(self.token_path.parent)
         if not self.token_path.exists():
             write_private(self.token_path, secrets.token_hex(32))
@@ -266,14 +292,15 @@ class RayNode:
             )
         record = {"sid": process.pid, "boot_id": boot_id()}
         write_private(self.run_dir / SESSION_FILE, json.dumps(record) + "\n")
+        within_s = BOOT_WITHIN_S + (NODES_WITHIN_S if plan.nodes else 0)
         try:
-            async with asyncio.timeout(BOOT_WITHIN_S):
+            async with asyncio.timeout(within_s):
                 assert process.stdout is not None
                 # Ray's processes inherit the pipe: wait for the line and for the exit, never for the end of the stream.
                 line = await process.stdout.readline()
                 code = await process.wait()
         except TimeoutError:
-            raise TimedOut(f"Ray is not up after {BOOT_WITHIN_S:g} s; see {log_path} and {self.temp_dir}") from None
+            raise TimedOut(f"Ray is not up after {within_s:g} s; see {log_path} and {self.temp_dir}") from None
         finally:
             if process.returncode is None:
                 process.kill()

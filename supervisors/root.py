@@ -26,7 +26,7 @@ from supervisors.ray_node import family_of
 from supervisors.report import Reporter
 from supervisors.store import RootLock, Store
 from supervisors.supervision import Outcome, Supervision
-from supervisors.tree import GROUPS, NAMESPACE, ROOT_ACTOR, Group, actors_of, tree_of
+from supervisors.tree import CORE_ROLE, GROUPS, NAMESPACE, ROOT_ACTOR, SHARE, Group, actors_of, resource_of, tree_of
 from titan.logs import configure
 from titan.runtime import Runtime
 
@@ -164,6 +164,7 @@ def create_root(home: str, guardian_pid: int, groups: tuple[Group, ...] = GROUPS
         lifetime="detached",
         get_if_exists=True,
         num_cpus=0,
+        resources={resource_of(CORE_ROLE): SHARE},
         max_restarts=-1,
         max_task_retries=0,
         max_concurrency=CALLS_AT_ONCE,

@@ -16,6 +16,11 @@ NAMESPACE = "titan"
 TITAN_GROUPS = "supervisors.tree:GROUPS"
 STANDBY_GROUPS = "supervisors.tree:GROUPS_WITH_STANDBY"
 ROOT_ACTOR = "titan.root"
+CORE_ROLE = "core"
+NODE_ROLES = ("brain", "execution", "scavenger")
+"""Roles that may run on Ray nodes of their own; the head has the core's, and every role that no other node has."""
+SHARE = 0.001
+"""What an actor takes of its role's resource: enough to be placed, never enough to fill a node."""
 SHUTDOWN_MS = 5_000
 STABLE_MS = 30_000
 
@@ -28,6 +33,7 @@ class ActorSpec:
     path: str
     silence_ms: int = 3_000
     start_timeout_ms: int = 30_000
+    role: str = CORE_ROLE
 
     @property
     def ray_name(self) -> str:
@@ -47,7 +53,7 @@ class Group:
 
 
 ROUTER_STANDBY = ActorSpec(
-    "router_standby", "actors.router.actor:RouterStandby", silence_ms=1_000, start_timeout_ms=60_000
+    "router_standby", "actors.router.actor:RouterStandby", silence_ms=1_000, start_timeout_ms=60_000, role="execution"
 )
 
 # money waits longest before it halts: a router that comes back five times a minute still trades safely from its journal.
@@ -58,9 +64,11 @@ GROUPS: tuple[Group, ...] = (
         max_restarts=5,
         period_s=60,
         actors=(
-            ActorSpec("router", "actors.router.actor:Router", silence_ms=1_000, start_timeout_ms=60_000),
-            ActorSpec("execution", "actors.execution.actor:Execution"),
-            ActorSpec("brain", "actors.brain.actor:Brain"),
+            ActorSpec(
+                "router", "actors.router.actor:Router", silence_ms=1_000, start_timeout_ms=60_000, role="execution"
+            ),
+            ActorSpec("execution", "actors.execution.actor:Execution", role="execution"),
+            ActorSpec("brain", "actors.brain.actor:Brain", role="brain"),
         ),
     ),
     Group(
@@ -69,8 +77,8 @@ GROUPS: tuple[Group, ...] = (
         max_restarts=5,
         period_s=60,
         actors=(
-            ActorSpec("market_data", "actors.market_data.actor:MarketData", start_timeout_ms=60_000),
-            ActorSpec("scavenger", "actors.scavenger.actor:Scavenger", start_timeout_ms=60_000),
+            ActorSpec("market_data", "actors.market_data.actor:MarketData", start_timeout_ms=60_000, role="scavenger"),
+            ActorSpec("scavenger", "actors.scavenger.actor:Scavenger", start_timeout_ms=60_000, role="scavenger"),
         ),
     ),
     Group(
@@ -81,6 +89,11 @@ GROUPS: tuple[Group, ...] = (
         actors=(ActorSpec("gateway", "actors.gateway.actor:Gateway"),),
     ),
 )
+
+
+def resource_of(role: str) -> str:
+    """The custom resource of Ray that a role's nodes have."""
+    return f"titan_{role}"
 
 
 def _with_standby(group: Group) -> Group:

@@ -1,6 +1,6 @@
 """The HTTP face that every actor shares: health, liveness, readiness, metrics, bearer roles.
 
-Guarantees: a listener binds loopback; every health answer carries ages; every request is counted and timed.
+Guarantees: a listener binds loopback unless told otherwise; every health answer carries ages; every request is counted and timed.
 Never: trading logic, nor an open door to anything that changes state.
 """
 

@@ -29,6 +29,11 @@ def _from(name: str, text: str) -> FieldInfo:
     return field
 
 
+def _login(service: str) -> FieldInfo:
+    """Where the password of a service at the bus comes from."""
+    return _from(f"NATS_{service.upper()}_PASSWORD", f"NATS password of {service} in the live profile")
+
+
 class Settings(BaseSettings):
     """The environment's say. Defaults are the paper profile's."""
 
@@ -100,8 +105,16 @@ class Settings(BaseSettings):
     )
     db_url: Annotated[SecretStr, _from("TITAN_DB_URL", "PostgreSQL of the live profile")] = SecretStr("")
     nats_url: Annotated[str, _from("NATS_URL", "NATS of the live profile")] = ""
-    nats_user: Annotated[str, _from("NATS_USER", "NATS user of the live profile")] = ""
+    nats_user: Annotated[str, _from("NATS_USER", "one NATS user for all, instead of a login a service")] = ""
     nats_pass: Annotated[SecretStr, _from("NATS_PASS", "NATS password of the live profile")] = SecretStr("")
+    nats_brain_password: Annotated[SecretStr, _login("brain")] = SecretStr("")
+    nats_command_password: Annotated[SecretStr, _login("command")] = SecretStr("")
+    nats_execution_password: Annotated[SecretStr, _login("execution")] = SecretStr("")
+    nats_gateway_password: Annotated[SecretStr, _login("gateway")] = SecretStr("")
+    nats_market_data_password: Annotated[SecretStr, _login("market_data")] = SecretStr("")
+    nats_root_password: Annotated[SecretStr, _login("root")] = SecretStr("")
+    nats_router_password: Annotated[SecretStr, _login("router")] = SecretStr("")
+    nats_scavenger_password: Annotated[SecretStr, _login("scavenger")] = SecretStr("")
     redis_url: Annotated[SecretStr, _from("REDIS_URL", "Redis of the live profile; optional")] = SecretStr("")
     hmac_secret: Annotated[SecretStr, _from("HMAC_SECRET", "signing secret; paper makes a random one when empty")] = (
         SecretStr("")

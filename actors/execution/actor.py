@@ -138,7 +138,7 @@ class Execution(Actor):
         for port, loopback in (("execution_http", False), ("execution_loopback", True)):
             app = standard_app(Shown(self, self.exposition))
             self._routes.add(app, loopback=loopback)
-            self._apps.append(await serve_app(app, self.runtime.ports[port], HOST))
+            self._apps.append(await serve_app(app, self.runtime.ports[port], HOST if loopback else self.runtime.bind))
 
     # Intake.
 

@@ -11,11 +11,15 @@ import re
 import sys
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from supervisors.launch import ExternalServers, LaunchPlan
+from supervisors.tree import NODE_ROLES
+from titan.access import SERVICES
 from titan.errors import ConfigError, Rejected
+from titan.files import write_private
 from titan.paper.feeds import FeedError, open_feed
 from titan.policy import load_policy
 from titan.runtime import DEFAULT_PORTS, ApiTokens, HmacKey, VenueAddress
@@ -136,6 +140,20 @@ def _external(settings: Settings) -> ExternalServers:
     )
 
 
+def _keep_logins(settings: Settings, layout: Layout) -> None:
+    """Puts the services' passwords at the bus where the actors look for them. Raises ConfigError naming those that lack."""
+    if settings.nats_user:
+        return
+    given = {name: getattr(settings, f"nats_{name}_password").get_secret_value() for name in SERVICES}
+    missing = [f"NATS_{name.upper()}_PASSWORD" for name, password in given.items() if not password]
+    if missing:
+        raise ConfigError(
+            f"live mode needs a login at the bus for each service: set {', '.join(missing)}, or NATS_USER"
+        )
+    for name, password in given.items():
+        write_private(layout.secrets / f"nats_{name}", password + "\n")
+
+
 def _live_venues(settings: Settings) -> tuple[VenueAddress, ...]:
     name = settings.venue
     key, secret = (getattr(settings, f"{name}_api_{part}").get_secret_value() for part in ("key", "secret"))
@@ -152,6 +170,21 @@ def _memory(settings: Settings) -> dict[str, int]:
             "before an actor is restarted; raise it, or set 0 for never"
         )
     return {"memory_warn_mb": warn, "memory_recycle_mb": recycle}
+
+
+def _nodes(text: str) -> tuple[str, ...]:
+    roles = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    unknown = [role for role in roles if role not in NODE_ROLES]
+    if unknown:
+        raise ConfigError(f"TITAN_NODES names {', '.join(unknown)}; known: {', '.join(NODE_ROLES)}")
+    return roles
+
+
+def _bind(text: str) -> str:
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        raise ConfigError(f"TITAN_BIND={text!r} is no IP address; take 127.0.0.1 or, in a container, 0.0.0.0") from None
 
 
 def _balance(text: str) -> str:
@@ -190,7 +223,7 @@ def make_plan(settings: Settings, flags: Flags) -> LaunchPlan:
         if feed == "live" and speed != 1.0:
             raise ConfigError(f"a live feed runs at speed 1, got {speed:g}")
     current, following = _keys(settings, layout, live=live)
-    return LaunchPlan.model_validate(
+    plan = LaunchPlan.model_validate(
         {
             "home": flags.home,
             "profile": profile,
@@ -204,6 +237,8 @@ def make_plan(settings: Settings, flags: Flags) -> LaunchPlan:
             "router_cpu": settings.router_cpu,
             "ports": _ports(settings, layout),
             "log_level": settings.log_level,
+            "nodes": _nodes(settings.nodes),
+            "bind": _bind(settings.bind),
             **_memory(settings),
             "auto_arm": not live,
             "execution_mode": settings.execution_mode,
@@ -220,3 +255,6 @@ def make_plan(settings: Settings, flags: Flags) -> LaunchPlan:
             "venues": _live_venues(settings) if live else (),
         }
     )
+    if live:
+        _keep_logins(settings, layout)
+    return plan

@@ -15,6 +15,7 @@ from ops.cli import (
     init,
     journal,
     ledger,
+    node,
     policy,
     simulate,
     status,
@@ -51,6 +52,7 @@ def main_options(
 for verb in (
     up.up,
     up.down,
+    node.node,
     status.status,
     top.top,
     status.logs,

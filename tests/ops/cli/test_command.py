@@ -19,6 +19,7 @@ from ops.cli.view import status_dict, trading_state
 from protos import control_pb2 as pb
 from protos import system_pb2, trading_pb2
 from supervisors.state import Stage, StateFile
+from titan.access import SERVICES
 from titan.errors import ConfigError, Rejected
 from titan.runtime import DEFAULT_PORTS, VenueAddress
 from titan.settings import Settings, load_settings
@@ -90,7 +91,12 @@ def test_live_trading_needs_its_confirmation_and_then_its_addresses(
     with pytest.raises(ConfigError, match="BYBIT_API_KEY"):
         make_plan(settings(**confirmed, **addresses, HMAC_SECRET="s"), Flags(tmp_path, profile="live"))
     keys = {"BYBIT_API_KEY": "k", "BYBIT_API_SECRET": "s"}
-    plan = make_plan(settings(**confirmed, **addresses, **keys, HMAC_SECRET="s"), Flags(tmp_path, profile="live"))
+    with pytest.raises(ConfigError, match=r"set NATS_BRAIN_PASSWORD, .*NATS_SCAVENGER_PASSWORD, or NATS_USER"):
+        make_plan(settings(**confirmed, **addresses, **keys, HMAC_SECRET="s"), Flags(tmp_path, profile="live"))
+    logins = {f"NATS_{name.upper()}_PASSWORD": f"secret-{name}" for name in SERVICES}
+    every = settings(**confirmed, **addresses, **keys, **logins, HMAC_SECRET="s")
+    plan = make_plan(every, Flags(tmp_path, profile="live"))
+    assert (tmp_path / "run" / "secrets" / "nats_brain").read_text() == "secret-brain\n"
     assert not plan.auto_arm
     assert plan.external is not None
     assert plan.external.postgres_dsn == "postgresql://titan:p%2Fw@db/titan"
