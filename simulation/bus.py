@@ -197,18 +197,21 @@ class SimBus:
         for each in self._subscriptions:
             if not subjects.matches(each.pattern, wire.subject):
                 continue
-            copies = 1
+            copies, sent = 1, wire
             if self.faults:
-                fault, _ = self.faults.popleft()
+                fault, number = self.faults.popleft()
                 if fault is Fault.BUS_DROP:
                     continue
-                copies = 2
+                if fault is Fault.BUS_TAMPERED:
+                    sent = tampered(wire, number)
+                else:
+                    copies = 2
             for _ in range(copies):
                 delay = self._engine.chance("bus").randint(1, 6) + self.slow.get(wire.subject, 0)
                 key = (wire.publisher, wire.subject)
                 at_ms = max(self._engine.t_ms + delay, each.last_ms.get(key, 0))
                 each.last_ms[key] = at_ms
-                self._engine.after(at_ms - self._engine.t_ms, partial(self._arrive, each, wire))
+                self._engine.after(at_ms - self._engine.t_ms, partial(self._arrive, each, sent))
 
     def _arrive(self, subscription: Subscription, wire: Wire) -> None:
         def take() -> None:

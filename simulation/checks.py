@@ -14,6 +14,7 @@ from actors.router import rows as kinds
 from actors.router.core import RouterCore
 from actors.router.state import RouterState
 from protos import brain_pb2
+from simulation.plan import Fault
 from titan.codes import TradingState
 from titan.invariants import Invariant, Violation
 from titan.journal.rows import StoredRow
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 # The poll reads every five seconds; an answer and a look-up later the books must have it.
 QUIET_MS = 6_500
+EARLY_MS = 1_500
 _EVENTS = {kind.value: kind for kind in OrderEventKind}
 
 
@@ -44,6 +46,7 @@ class Checks:
         self._trading = TradingState.DISARMED
         self._fills: set[str] = set()
         self._left: dict[str, str] = {}
+        self._early: dict[str, int] = {}
         self._differs_since: int | None = None
         self._before: RouterCore | None = None
         self.terms: list[tuple[int, int, int | None]] = []
@@ -81,6 +84,20 @@ class Checks:
         elif event == "NEW" and before is not None:
             self.violation(Invariant.ONE_ORDER, f"again:{cid}", f"order {cid} was begun twice in the journal")
         self._states[cid] = state
+        if event == OrderEventKind.CANCEL.value:
+            self._early[cid] = self._world.engine.t_ms
+
+    def _too_early(self) -> None:
+        """Orders that the journal ended and the venue did not."""
+        world = self._world
+        for cid, since in list(self._early.items()):
+            orders = world.venue.books.orders
+            if not any(orders[each].status.is_open for each in world.venue.books.by_link.get(cid, ())):
+                del self._early[cid]
+            elif world.engine.t_ms - since > EARLY_MS and Fault.LAG.value not in world.faults:
+                self.violation(
+                    Invariant.NONE_LOST, f"early:{cid}", f"order {cid} is CANCELED in the journal and open at the venue"
+                )
 
     def _fill_row(self, payload: kinds.Payload) -> None:
         trade = str(payload["venue_trade_id"])
@@ -215,6 +232,8 @@ class Checks:
         """What can be seen after every event: positions, and processes that failed."""
         world = self._world
         router = world.router
+        if self._early:
+            self._too_early()
         if router is None or not router.ready or not router.alive or router.paused:
             self._differs_since = None
             return

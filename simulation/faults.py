@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from simulation.bus import Wire, forged, tampered
-from simulation.plan import Act, Fault
+from simulation.plan import CALLS, Act, Fault, Moment
 from simulation.venue import SYMBOLS
 from titan import subjects
 
@@ -16,19 +16,6 @@ if TYPE_CHECKING:
     from simulation.world import World
 
 LANES = ("submit", "submit", "cancel", "cancel", "find", "read")
-CALL_FAULTS = frozenset(
-    {
-        Fault.TIMEOUT_BEFORE,
-        Fault.TIMEOUT_AFTER,
-        Fault.LATE,
-        Fault.BROKEN_BEFORE,
-        Fault.BROKEN_AFTER,
-        Fault.SLOW_DOWN,
-        Fault.REFUSED,
-        Fault.UNREACHABLE,
-        Fault.DUPLICATE_ACK,
-    }
-)
 FRAME_FAULTS = frozenset({Fault.FRAME_LOST, Fault.FRAME_TWICE, Fault.FRAME_LATE})
 DELIVERY_FAULTS = frozenset({Fault.BUS_DROP, Fault.BUS_TWICE})
 
@@ -37,10 +24,8 @@ def apply(world: World, act: Act) -> None:
     """Does one fault."""
     kind = act.kind
     assert isinstance(kind, Fault)
-    if kind in CALL_FAULTS:
-        lane = "submit" if kind in (Fault.LATE, Fault.DUPLICATE_ACK) else LANES[act.a % len(LANES)]
-        if kind is Fault.REFUSED:
-            lane = ("submit", "cancel")[act.a % 2]
+    if kind in CALLS:
+        lane = _lane(act)
         world.venue.armed[lane].extend([kind] * (1 + act.b % 3))
     elif kind in FRAME_FAULTS:
         world.venue.frame_faults.extend((kind, act.a) for _ in range(1 + act.b % 4))
@@ -54,6 +39,15 @@ def apply(world: World, act: Act) -> None:
         _PROCESSES[kind](world, act)
 
 
+def _lane(act: Act) -> str:
+    """Which requests a fault of one request hits."""
+    if act.moment is Moment.CANCELLING:
+        return "cancel"
+    if act.moment is Moment.JOURNALLED or act.kind in (Fault.LATE, Fault.DUPLICATE_ACK):
+        return "submit"
+    return ("submit", "cancel")[act.a % 2] if act.kind is Fault.REFUSED else LANES[act.a % len(LANES)]
+
+
 def mend(world: World) -> None:
     """Every fault ends."""
     venue, bus = world.venue, world.bus
@@ -61,6 +55,7 @@ def mend(world: World) -> None:
         lane.clear()
     venue.frame_faults.clear()
     venue.away_until_ms = -1
+    venue.lag_ms = 0
     bus.faults.clear()
     bus.slow.clear()
     bus.lost_ack = 0
@@ -106,6 +101,15 @@ def _dust(world: World, act: Act) -> None:
     world.venue.change_filters(act.a % 2, minimum_factor=5)
 
 
+def _lag(world: World, act: Act) -> None:
+    world.venue.lag_ms = 500 + act.a % 13_000
+
+    def ends() -> None:
+        world.venue.lag_ms = 0
+
+    world.engine.after(2_000 + act.b % 16_000, ends)
+
+
 def _stall(world: World, act: Act) -> None:
     world.venue.stalled = True
     engine = world.engine
@@ -139,6 +143,7 @@ _VENUE = {
     Fault.RESTART: _restart,
     Fault.PRECISION: _precision,
     Fault.DUST: _dust,
+    Fault.LAG: _lag,
     Fault.STALL: _stall,
     Fault.BREAK: lambda world, _act: break_stream(world),
     Fault.STORM: _storm,
@@ -203,8 +208,11 @@ def _poison(world: World, act: Act) -> None:
 
 
 def _tampered(world: World, act: Act) -> None:
+    if act.b % 2:
+        world.bus.faults.extend((Fault.BUS_TAMPERED, act.a + number * 7) for number in range(3))
+        return
     wire = _past(world, act, intents=True)
-    if wire is not None and wire.raw:
+    if wire is not None:
         world.bus.inject(tampered(wire, act.a))
 
 

@@ -28,6 +28,7 @@ class Fault(StrEnum):
     RESTART = "venue_restart"
     PRECISION = "venue_precision_change"
     DUST = "venue_minimum_raised"
+    LAG = "venue_queries_lag"
     FRAME_LOST = "stream_frame_lost"
     FRAME_TWICE = "stream_frame_twice"
     FRAME_LATE = "stream_frame_late"
@@ -121,6 +122,11 @@ STRIKING = frozenset(
     {Fault.ROUTER_KILL, Fault.ROUTER_FUSE, Fault.ROUTER_PAUSE, Fault.POWER, Fault.STALL, Fault.BREAK, Fault.MAINTENANCE}
     | {Fault.DISK_FULL, Fault.BUS_DOWN, Fault.RESTART, Fault.BRAIN_KILL}
 )
+CALLS = frozenset(
+    {Fault.TIMEOUT_BEFORE, Fault.TIMEOUT_AFTER, Fault.LATE, Fault.BROKEN_BEFORE, Fault.BROKEN_AFTER, Fault.SLOW_DOWN}
+    | {Fault.REFUSED, Fault.UNREACHABLE, Fault.DUPLICATE_ACK}
+)
+"""Faults of one request: these can wait for an order to leave, or for a cancel."""
 HEAVY = frozenset({Fault.POWER, Fault.ROUTER_LOOP, Fault.PHASE_LOOP, Fault.BUS_WIPED, Fault.RESTART, Fault.STORM})
 ONLY_FULL = frozenset({Fault.BRAIN_KILL, Fault.BRAIN_PAUSE, Fault.LEDGER_KILL})
 
@@ -170,6 +176,8 @@ def _faults(chance: Random, ms: int, full: bool) -> list[Act]:
         times = 1 if kind in HEAVY else chance.randint(1, 4)
         for _ in range(times):
             moment = _moment(chance, 0.7) if kind in STRIKING else Moment.AT_TIME
+            if kind in CALLS:
+                moment = chance.choice((Moment.AT_TIME, Moment.JOURNALLED, Moment.CANCELLING))
             at_ms = chance.randrange(500, ms)
             acts.append(Act(at_ms, kind, chance.randrange(1 << 16), chance.randrange(1 << 16), moment))
     return acts

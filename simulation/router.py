@@ -222,8 +222,9 @@ class SimRouter(Process):
                 self._send(effect.order)
             case CancelOrder():
                 self.world.checks.leaves(self, effect.order, cancel=True)
-                self.session.cancel(effect.order)
                 self.world.strike(Moment.CANCELLING, self)
+                self.boundary()
+                self.session.cancel(effect.order)
             case LookUp():
                 self.session.look_up(effect.order)
             case FetchExecutions():

@@ -92,6 +92,7 @@ class SimVenue:
         self.away_until_ms = -1
         self.last_execution_ms = 0
         self.on_frames: Callable[[str, tuple[Any, ...]], None] | None = None
+        self.lag_ms = 0
         self.stalled = False
         self.generation = 0
         self._frame_ms = 0
@@ -124,10 +125,15 @@ class SimVenue:
                     self.books.by_link.setdefault(order.link_id, []).append(order.order_id)
                 self.books.orders[order.order_id] = order
                 changed.append(_order(order))
+        frames: list[tuple[str, tuple[Any, ...]]] = []
         if changed:
-            self._frame("orders", tuple(changed))
+            frames.append(("orders", tuple(changed)))
         if done:
-            self._frame("executions", tuple(done))
+            # Two topics of one connection: either may be written first.
+            place = self._engine.chance("stream").randint(0, len(frames))
+            frames.insert(place, ("executions", tuple(done)))
+        for topic, values in frames:
+            self._frame(topic, values)
 
     def _frame(self, topic: str, values: tuple[Any, ...]) -> None:
         if self.on_frames is None or self.stalled:
@@ -237,18 +243,22 @@ class SimVenue:
             known = self.books.by_link.get(client_id)
             venue_id = known[-1] if known else ""
         order = self.books.orders.get(venue_id)
-        return None if order is None else _order(order)
+        return None if order is None or self._hidden(order) else _order(order)
+
+    def _hidden(self, order: paper.Order) -> bool:
+        """Whether queries do not show an order yet."""
+        return self.lag_ms > 0 and order.created_ms > self._engine.venue_ms() - self.lag_ms * self._engine.speed
 
     def open_orders(self) -> tuple[VenueOrder, ...]:
         """Open orders, oldest first."""
-        return tuple(_order(order) for order in self.core.open_orders.values())
+        return tuple(_order(order) for order in self.core.open_orders.values() if not self._hidden(order))
 
     def closed_orders(self, since_ms: int) -> tuple[VenueOrder, ...]:
         """Finished orders made since."""
         return tuple(
             _order(order)
             for order in self.books.orders.values()
-            if not order.status.is_open and order.created_ms >= since_ms
+            if not order.status.is_open and order.created_ms >= since_ms and not self._hidden(order)
         )
 
     def executions(self, since_ms: int) -> tuple[VenueExecution, ...]:
