@@ -12,11 +12,13 @@ from typing import Any
 
 import asyncpg
 
+from actors.execution.rebuild import check
 from protos import trading_pb2 as pb
 from tests.actors.router.live import World, world
 from tests.processes import Process
 from tests.waiting import until
 from titan import subjects
+from titan.journal.archive import history
 from titan.model import Action, Side
 
 EXECUTION = "actors.execution.actor:Execution"
@@ -99,6 +101,9 @@ async def test_books_venue_and_journal_agree_after_trading_through_kills(open_di
             await _round_trip(here, Side.SELL)
             truth = await _clean(here)
             await _agrees_with_oracle(here, pg_dsn, truth)
+            again = await check(pg_dsn, "bybit", "main", history(here.runtime.journal_path))
+            assert again.unequal == ()
+            assert again.rows["fills"] == truth.fills_compared
             trips = await _rows(pg_dsn, "SELECT * FROM round_trips")
             assert len(trips) == 4
 
