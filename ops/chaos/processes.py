@@ -116,9 +116,12 @@ def ray_killed(title: str) -> Inject:
         phase = await arena.moment()
         began = arena.strike(pid, signal.SIGKILL)
         await gone(pid, 5.0)
-        # What is seen before its end was noticed is the old state.
-        await asyncio.sleep(0.5)
-        return Injected(began, note=phase)
+
+        def back(sight: Sight) -> bool:
+            # The actors outlive Ray's head for a while: it is over when a new one rules.
+            return sight.active and arena.system.up and arena.system.ray_process(title) not in (None, pid)
+
+        return Injected(began, back, note=phase)
 
     return inject
 
