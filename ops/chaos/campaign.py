@@ -22,7 +22,7 @@ from titan.codes import TradingState
 from titan.errors import Fatal, TimedOut, TitanError, Transient
 from titan.invariants import Invariant, Recovery, Violation, check, persisting
 
-ACTIVE_WITHIN_S = 120.0
+ACTIVE_WITHIN_S = 240.0
 SETTLE_WITHIN_S = 18.0
 READ_EVERY_S = 0.8
 LOOK_EVERY_S = 0.03
