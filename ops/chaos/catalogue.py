@@ -367,17 +367,20 @@ def by_number() -> dict[int, ChaosFault]:
 
 
 def chosen(only: str, number: int | None, *, long: bool, standby: bool = False) -> tuple[ChaosFault, ...]:
-    """One fault by number or name, or the faults of an axis, or all; long ones only when there is time for them, and those
-    of the second router only when there is one."""
+    """One fault by number, or those of the axes and with the names in `only` (separated by commas), or all.
+
+    Long ones only when there is time for them, and those of the second router only when there is one.
+    """
     if number is not None:
         return tuple(fault for fault in FAULTS if fault.number == number)
-    named = tuple(fault for fault in FAULTS if fault.name == only)
-    if named:
-        return named
+    words = {word.strip() for word in only.split(",") if word.strip()}
     return tuple(
         fault
         for fault in FAULTS
-        if only in ("", fault.axis.value)
-        and (long or not fault.long)
-        and (standby or not fault.name.startswith(ROUTER_STANDBY.name))
+        if fault.name in words
+        or (
+            (not words or fault.axis.value in words)
+            and (long or not fault.long)
+            and (standby or not fault.name.startswith(ROUTER_STANDBY.name))
+        )
     )

@@ -95,7 +95,7 @@ async def _campaign(
 def chaos(
     minutes: Annotated[float, typer.Option("--minutes", min=0.1, help="how long faults are injected")] = 5.0,
     seed: Annotated[int, typer.Option("--seed", min=0, help="what draws the faults and their moments")] = 1,
-    only: Annotated[str, typer.Option("--only", help="one axis, or one fault by name")] = "",
+    only: Annotated[str, typer.Option("--only", help="axes and faults by name, separated by commas")] = "",
     fault: Annotated[int | None, typer.Option("--fault", help="one fault by number, once")] = None,
     standby: Annotated[bool, typer.Option("--standby", help="with a second router that follows the first")] = False,
     list_them: Annotated[bool, typer.Option("--list", help="show the faults and inject none")] = False,

@@ -48,6 +48,9 @@ def test_the_second_router_is_struck_only_where_there_is_one() -> None:
 
 def test_an_axis_and_long_faults_are_picked_when_asked_for() -> None:
     assert {fault.axis for fault in chosen("stream", None, long=False)} == {Axis.STREAM}
+    both = chosen("venue, stream,torn-tail", None, long=False)
+    assert {fault.axis for fault in both} == {Axis.VENUE, Axis.STREAM, Axis.STORAGE}
+    assert [fault.name for fault in both if fault.axis is Axis.STORAGE] == ["torn-tail"]
     short, long = chosen("", None, long=False, standby=True), chosen("", None, long=True, standby=True)
     assert {fault.name for fault in long} - {fault.name for fault in short} == {
         fault.name for fault in FAULTS if fault.long
