@@ -37,6 +37,7 @@ from titan.testing import runtime_for_tests
 ROOT = Path(__file__).resolve().parents[3]
 BTC = "BTC/USDT:USDT"
 SPEED = 20.0
+CREATES = ("/v5/order/create", "/fapi/v1/order", "/api/v1/private/order/create")
 
 
 class Proxy:
@@ -65,7 +66,7 @@ class Proxy:
         await self._runner.cleanup()
 
     async def _handle(self, request: web.Request) -> web.Response:
-        create = request.path == "/v5/order/create"
+        create = request.method == "POST" and request.path in CREATES
         self.creates += create
         if create and self.mode == "deny":
             return web.Response(status=429, text="Too Many Requests")
@@ -138,7 +139,7 @@ class World:
         while True:
             raw = await self.price()
             ticker = market_pb2.Ticker(
-                venue="bybit",
+                venue=self.runtime.venue.name,
                 symbol=BTC,
                 ts_ms=clock.now().market_ms,
                 last=raw["lastPrice"],
@@ -146,7 +147,7 @@ class World:
                 bid=raw["bid1Price"],
                 ask=raw["ask1Price"],
             )
-            await self.bus.publish(subjects.ticker("bybit", BTC), ticker)
+            await self.bus.publish(subjects.ticker(self.runtime.venue.name, BTC), ticker)
             beat = system_pb2.Heartbeat(service="brain", state=system_pb2.ACTOR_STATE_READY)
             await self.bus.publish(subjects.heartbeat("brain"), beat)
             self.played += 1
@@ -163,7 +164,7 @@ class World:
             "signal_id": SignalId(f"signal-{name or new_ulid()}"),
             "phase": Phase.SCAVENGER,
             "action": Action.OPEN,
-            "venue": "bybit",
+            "venue": self.runtime.venue.name,
             "account": "main",
             "symbol": BTC,
             "side": side,
@@ -226,13 +227,23 @@ class World:
 
 @contextlib.asynccontextmanager
 async def world(
-    open_dir: Path, *, speed: float = SPEED, feed: str = "synthetic:7", **overrides: Any
+    open_dir: Path, *, speed: float = SPEED, feed: str = "synthetic:7", speaks: str = "bybit", **overrides: Any
 ) -> AsyncIterator[World]:
-    """NATS, the paper venue and a bus; the router is for the test to start."""
+    """NATS, the paper venue that speaks like an exchange, and a bus; the router is for the test to start."""
     home = open_dir / f"router-{new_ulid()}"
     async with embedded(home, {Kind.NATS}, durable=False) as addresses:
         venue = await Process.start(
-            "titan.paper", "--feed", feed, "--speed", str(speed), "--home", str(home), "--symbols", BTC
+            "titan.paper",
+            "--feed",
+            feed,
+            "--speed",
+            str(speed),
+            "--home",
+            str(home),
+            "--symbols",
+            BTC,
+            "--speaks",
+            speaks,
         )
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(venue.stop)
@@ -240,7 +251,7 @@ async def world(
             proxy = Proxy(f"http://127.0.0.1:{venue.ready['port']}", http)
             await proxy.start()
             stack.push_async_callback(proxy.stop)
-            runtime = _runtime(home, addresses, venue, speed, proxy.url, **overrides)
+            runtime = _runtime(home, addresses, venue, speed, proxy.url, speaks, **overrides)
             bus = await Bus.connect(runtime, "brain")
             stack.push_async_callback(bus.close)
             here = World(home, runtime, venue, bus, http, proxy)
@@ -256,12 +267,12 @@ async def world(
 
 
 def _runtime(
-    home: Path, addresses: Addresses, venue: Process, speed: float, rest_url: str, **overrides: Any
+    home: Path, addresses: Addresses, venue: Process, speed: float, rest_url: str, speaks: str, **overrides: Any
 ) -> Runtime:
     keys = json.loads((home / "run" / "paper_credentials.json").read_text())
     port, admin = venue.ready["port"], venue.ready["admin_port"]
     address = VenueAddress(
-        name="bybit",
+        name=speaks,
         rest_url=rest_url,
         ws_url=f"ws://127.0.0.1:{port}",
         api_key=keys["api_key"],
