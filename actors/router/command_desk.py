@@ -23,6 +23,7 @@ from titan.venues.base import VenuePosition
 
 FLATTEN_TIMER = "flatten"
 FLATTEN_AGAIN_MS = 300
+FLATTEN_PAUSE_MS = 5_000
 RECEIPT_PATIENCE_MS = 3_000
 FLATTEN_PATIENCE_MS = 20_000
 REMEMBERED_COMMANDS = 1_000
@@ -47,8 +48,16 @@ class _Flatten:
 
     receipt: _Open
     attempts: dict[str, int] = field(default_factory=dict)
+    fruitless: dict[str, int] = field(default_factory=dict)
     sent: dict[str, str] = field(default_factory=dict)
     answered: bool = False
+
+    def pause_ms(self, symbol: str, last: Order) -> int:
+        """How long to wait after an order of it that ended: what the venue refuses (dust) is not asked for three times a second."""
+        if last.filled > 0:
+            self.fruitless[symbol] = 0
+        tried = self.fruitless.get(symbol, 0)
+        return min(FLATTEN_AGAIN_MS << min(tried - 1, 10), FLATTEN_PAUSE_MS) if tried else 0
 
 
 class CommandDesk:
@@ -243,10 +252,13 @@ class CommandDesk:
                 continue
             if running is not None and running.updated_ms > report.asked_ms:
                 continue
+            if running is not None and turn.now.wall_ms < running.updated_ms + job.pause_ms(each.symbol, running):
+                continue
             child = job.attempts.get(each.symbol, 0)
             job.attempts[each.symbol] = child + 1
             order = self._close_order(turn, job.receipt.command, each, child)
             job.sent[each.symbol] = order.client_order_id
+            job.fruitless[each.symbol] = job.fruitless.get(each.symbol, 0) + 1
             self._orders.send(turn, order)
         if not job.answered and turn.now.wall_ms >= job.receipt.deadline_ms:
             job.answered = True
@@ -255,7 +267,9 @@ class CommandDesk:
             self._answer_flatten(turn, job, f"not flat yet: {left}; it is tried on")
 
     def _close_order(self, turn: Turn, command: Command, held: VenuePosition, child: int) -> Order:
-        intent_id = f"flatten:{command.command_id}:{held.symbol}"
+        # A client id has room for 1,024 children; a flatten that needs more goes on under another name.
+        turns = f":{child // 1024}" if child >= 1024 else ""
+        intent_id = f"flatten:{command.command_id}:{held.symbol}{turns}"
         return Order(
             client_order_id=client_order_id(intent_id, child % 1024),
             intent_id=intent_id,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import pytest
@@ -300,6 +300,24 @@ def test_flatten_repeats_until_the_venue_is_flat(ready: Bottle) -> None:
     second = sends(ready.tell(ready.report((held("0.1"),))))
     assert len(second) == 1
     assert second[0].client_order_id != first[0].client_order_id
+
+
+def test_flatten_tries_what_is_refused_less_and_less_often_and_never_under_a_used_name(ready: Bottle) -> None:
+    from actors.router.events import SendFailed
+
+    ready.open()
+    ready.tell(Command("flatten", "enough", "op", "f1"))
+    sent_ms: list[int] = []
+    names: set[str] = set()
+    while len(names) < 1_030:
+        for order in sends(ready.tell(ready.report((held("0.1"),)))):
+            sent_ms.append(ready.now.wall_ms)
+            names.add(order.client_order_id)
+            ready.tell(SendFailed(order.client_order_id, "refused", "below the minimum"))
+        ready.clock.advance(300 if len(names) < 8 else 5_000)
+    assert len(sent_ms) == len(names)
+    assert [later - earlier for earlier, later in pairwise(sent_ms[:6])] == [300, 600, 1_200, 2_400, 4_800]
+    assert min(later - earlier for earlier, later in pairwise(sent_ms[8:])) >= 5_000
 
 
 def test_flatten_asks_again_by_its_timer(ready: Bottle) -> None:
