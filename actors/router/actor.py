@@ -84,6 +84,8 @@ class Router(Actor):
     async def on_start(self) -> None:
         """Leads when nobody does, follows when somebody does."""
         self._affinity = Affinity(self.runtime.router_cpu)
+        # Also for a standby: it does little, and must not wait for its turn when the leader is gone.
+        self._affinity.raise_priority()
         policy = load_policy(self.runtime.policy_path)
         self.log.info("risk policy", policy_hash=policy.hash)
         # The import of ccxt and the replay take a second or more: on a thread, so that the heartbeat goes on meanwhile.
@@ -158,7 +160,6 @@ class Router(Actor):
             return False
         succession.close()
         lease.lead(self._journal.term)
-        self._affinity.raise_priority()
         self._affinity.apply()
         held = await self._tenure.claim()
         while not held and (predecessor is None or predecessor.place != lease.me.place):

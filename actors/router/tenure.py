@@ -129,7 +129,12 @@ class Tenure:
         try:
             async with asyncio.timeout(ANSWER_S):
                 bucket = await self._open()
-                revision = await bucket.update(self._key, write.record.encode(), last=write.revision)
+                raw = write.record.encode()
+                if write.revision:
+                    revision = await bucket.update(self._key, raw, last=write.revision)
+                else:
+                    # A key that somebody deleted has left a mark, which only this call knows to step over.
+                    revision = await bucket.create(self._key, raw)
         except nats.js.errors.KeyWrongLastSequenceError:
             return False
         except _FAILURES as error:

@@ -41,7 +41,7 @@ WARM_UP = 5
 
 
 @dataclass(slots=True)
-class _Desk:
+class Desk:
     """The brain and the operator, as far as the bench plays them."""
 
     here: Town
@@ -140,13 +140,17 @@ class _Desk:
                 f"the order of {intent_id} did not {what} within {STEP_TIMEOUT_S:.0f} s {self.refusal}"
             ) from None
 
+    async def disarm(self) -> None:
+        """Has every order cancelled."""
+        await self.here.bus.publish(subjects.operator("disarm"), _command("disarm"))
+
     async def one(self) -> float:
         """Milliseconds from disarm to the cancel at the venue's socket."""
         await self.arm()
         intent_id = await self.rest()
         self.here.tap.arrivals.clear()
         began = time.perf_counter_ns()
-        await self.here.bus.publish(subjects.operator("disarm"), _command("disarm"))
+        await self.disarm()
         arrived = await self.here.tap.next(cancels=True, timeout_s=STEP_TIMEOUT_S)
         await self.ended(intent_id)
         return (arrived.at_ns - began) / 1e6
@@ -170,7 +174,7 @@ async def _measure(seconds: float) -> Report:
         Child.actor("actors.router.actor:Router", here.runtime.home),
     ):
         policy = await asyncio.to_thread(load_policy, here.runtime.policy_path)
-        desk = _Desk(here, policy.hash, await _last_price(here))
+        desk = Desk(here, policy.hash, await last_price(here))
         await desk.listen()
         pulsing = asyncio.create_task(desk.pulse())
         try:
@@ -191,7 +195,7 @@ async def _measure(seconds: float) -> Report:
     return Report("cancel-under-flood", rows, (f"the phase took {rate:,.0f} trades/s meanwhile",))
 
 
-async def _samples(desk: _Desk, seconds: float) -> list[float]:
+async def _samples(desk: Desk, seconds: float) -> list[float]:
     found: list[float] = []
     deadline = time.monotonic() + seconds
     while not found or time.monotonic() < deadline:
@@ -199,7 +203,8 @@ async def _samples(desk: _Desk, seconds: float) -> list[float]:
     return found
 
 
-async def _last_price(here: Town) -> Decimal:
+async def last_price(here: Town) -> Decimal:
+    """The venue's last price."""
     url = f"{here.runtime.venue.rest_url}/v5/market/tickers"
     async with (
         aiohttp.ClientSession() as http,
