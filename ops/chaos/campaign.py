@@ -192,7 +192,7 @@ class Campaign:
             await arena.close()
         try:
             await asyncio.to_thread(arena.system.end)
-            await asyncio.to_thread(lambda: arena.system.start(resume=True))
+            await arena.system.start_again()
             await arena.open()
         except (Fatal, TimedOut, Transient) as error:
             raise Lost(f"the system could not be brought back: {error}") from error

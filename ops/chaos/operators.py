@@ -146,7 +146,7 @@ async def warm_restart(arena: Arena) -> Injected:
     await arena.close()
     await asyncio.to_thread(arena.system.stop)
     since = time.monotonic()
-    await asyncio.to_thread(lambda: arena.system.start(resume=True))
+    await arena.system.start_again()
     for _ in range(50):
         try:
             await arena.open()

@@ -37,6 +37,7 @@ GROUPS = "ops.chaos.hooked:GROUPS"
 GROUPS_WITH_STANDBY = "ops.chaos.hooked:GROUPS_WITH_STANDBY"
 FEED, SPEED = "synthetic:42", 60.0
 UP_WITHIN_S = 300.0
+UP_POLL_S = 0.1
 DOWN_WITHIN_S = 60.0
 JOURNAL_DISK_MB = 64
 READY = "ACTOR_STATE_READY"
@@ -74,8 +75,21 @@ class System:
         """The recorded run."""
         return Runtime.load(self.home)
 
-    def start(self, *, resume: bool = False) -> None:
+    def start(self) -> None:
         """Starts it and waits until every actor is Ready. Raises Fatal with the guardian's own sentence, TimedOut."""
+        self._spawn(resume=False)
+        deadline = time.monotonic() + UP_WITHIN_S
+        while not self._came_up(deadline):
+            time.sleep(UP_POLL_S)
+
+    async def start_again(self) -> None:
+        """The same with the account that is there, for a loop that may be interrupted."""
+        await asyncio.to_thread(self._spawn, resume=True)
+        deadline = time.monotonic() + UP_WITHIN_S
+        while not self._came_up(deadline):
+            await asyncio.sleep(UP_POLL_S)
+
+    def _spawn(self, *, resume: bool) -> None:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("TITAN_")}
         environment |= {"TITAN_HOME": str(self.home), "TITAN_PORTS": "auto", "TITAN_DASHBOARD": "false"}
         plan = make_plan(load_settings(environment), Flags(self.home, feed=FEED, speed=SPEED))
@@ -93,18 +107,18 @@ class System:
                 cwd=ROOT,
                 env={**environment, ARMED: "1"},
             )
-        deadline = time.monotonic() + UP_WITHIN_S
-        while True:
-            state = read_state(self.home)
-            own = state is not None and state.pid == self._guardian.pid
-            if self._guardian.poll() is not None:
-                word = state.error if state is not None and own else "see logs/guardian.log"
-                raise Fatal(f"the system of the campaign did not start: {word}")
-            if state is not None and own and state.state == Stage.UP:
-                return
-            if time.monotonic() > deadline:
-                raise TimedOut(f"the system of the campaign was not up within {UP_WITHIN_S:.0f} s")
-            time.sleep(0.1)
+
+    def _came_up(self, deadline: float) -> bool:
+        guardian = self._guardian
+        assert guardian is not None
+        state = read_state(self.home)
+        own = state is not None and state.pid == guardian.pid
+        if guardian.poll() is not None:
+            word = state.error if state is not None and own else "see logs/guardian.log"
+            raise Fatal(f"the system of the campaign did not start: {word}")
+        if time.monotonic() > deadline:
+            raise TimedOut(f"the system of the campaign was not up within {UP_WITHIN_S:.0f} s")
+        return state is not None and own and state.state == Stage.UP
 
     def stop(self) -> bool:
         """Ends it in order; whether everything went by itself in time."""
