@@ -24,7 +24,7 @@ from supervisors.cores import CorePlan, keep_off, plan_cores
 from supervisors.events import Command, Effect, Event, Exited, StartChild, SupervisorReady, Tick, Verb
 from supervisors.launch import LaunchPlan
 from supervisors.nested import TreeMachine
-from supervisors.processes import adopt_orphans, kill_all, reap
+from supervisors.processes import adopt_orphans, kill_all, raise_descriptor_limit, reap
 from supervisors.pulse import check_socket_path
 from supervisors.ray_node import RayNode, family_of
 from supervisors.ray_stack import RayStack
@@ -34,7 +34,7 @@ from supervisors.server_watch import ServerWatch
 from supervisors.spec import ChildSpec, Escalation, Intensity, SupervisorSpec
 from supervisors.state import GuardianState, Lock, Stage, StateFile, read_state, stop
 from supervisors.tree import STANDBY_GROUPS, TITAN_GROUPS, load_groups, needed_of
-from titan.errors import ExitCode, TitanError
+from titan.errors import ConfigError, ExitCode, TitanError
 from titan.files import private_dir
 from titan.logs import Log, configure
 from titan.runtime import Runtime
@@ -46,6 +46,7 @@ RAY = "ray"
 LOCK_PATIENCE_S = 30.0
 REAP_EVERY_S = 1.0
 LEFTOVER_WITHIN_S = 5.0
+NEEDED_DESCRIPTORS = 1_024
 SERVER_START_MS = 90_000
 SERVER_STOP_MS = 15_000
 RAY_START_MS = 240_000
@@ -277,6 +278,12 @@ def start(home: Path, groups: str = TITAN_GROUPS) -> ExitCode:
         if plan.router_standby and groups == TITAN_GROUPS:
             groups = STANDBY_GROUPS
         check_socket_path(run_dir / "heartbeat.sock")
+        descriptors = raise_descriptor_limit()
+        if descriptors < NEEDED_DESCRIPTORS:
+            raise ConfigError(
+                f"a process may open {descriptors} files here, Ray and the servers need {NEEDED_DESCRIPTORS}: "
+                f"raise the hard limit (ulimit -Hn), then start again"
+            )
         cores = plan_cores(plan.router_cpu, frozenset(os.sched_getaffinity(0)))
         log = configure("guardian", home / "logs", plan.log_level)
         log.info("guardian", pid=os.getpid(), router_cpu=cores.setting, others=sorted(cores.others))

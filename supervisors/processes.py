@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import signal
 import sys
 import time
@@ -115,6 +116,16 @@ def bury(pid: int, home: Path, within_s: float) -> bool:
     except (psutil.Error, OSError):
         return True
     return identity is None or not ours or not kill_all([identity], within_s)
+
+
+def raise_descriptor_limit(most: int = 65_536) -> int:
+    """Takes as many descriptors as this process may without asking anybody; how many that are. Children inherit them."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        return wanted
+    return wanted if soft == resource.RLIM_INFINITY else soft
 
 
 def cpus_of(pid: int) -> list[int]:

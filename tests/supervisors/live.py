@@ -17,7 +17,7 @@ from supervisors.ray_node import family_of
 from tests.waiting import eventually
 from titan.errors import NotRunning, TimedOut
 
-PATIENCE_S = 60.0
+PATIENCE_S = 90.0
 _POLL_S = 0.03
 
 

@@ -37,13 +37,14 @@ STOP_S = 60.0
 Make = Callable[..., Path]
 
 
-def make_home(home: Path, feed: str = "synthetic:42", core: int | None = None) -> Path:
+def make_home(home: Path, feed: str = "synthetic:42", core: int | None = None, dashboard: int = 0) -> Path:
     home.mkdir()
     LaunchPlan(
         home=home,
         feed=feed,
         speed=60,
-        dashboard=False,
+        dashboard=dashboard > 0,
+        dashboard_port=dashboard or 8265,
         ports=dict(zip(DEFAULT_PORTS, free_ports(len(DEFAULT_PORTS)), strict=True)),
         hmac_key=HmacKey(key_id="test", secret=secrets.token_hex(32)),
         api_tokens=ApiTokens(),
@@ -53,9 +54,9 @@ def make_home(home: Path, feed: str = "synthetic:42", core: int | None = None) -
     return home
 
 
-def spawn(home: Path) -> subprocess.Popen[str]:
+def spawn(home: Path, *before: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "supervisors.guardian", "--home", str(home), "--groups", GROUPS],
+        [*before, sys.executable, "-m", "supervisors.guardian", "--home", str(home), "--groups", GROUPS],
         cwd=ROOT,
         stderr=subprocess.PIPE,
         text=True,
@@ -287,6 +288,17 @@ def test_an_actor_that_money_needs_and_that_is_misconfigured_fails_the_start(ope
     _, said = process.communicate(timeout=STOP_S)
     assert process.returncode == ExitCode.BAD_CONFIG
     assert said.strip().splitlines()[-1] == "alpha does not start: alpha is told to break"
+    assert left_of(home) == []
+
+
+def test_too_few_descriptors_are_one_sentence_before_anything_is_started(open_dir: Path) -> None:
+    home = make_home(open_dir / "descriptors")
+    command = f"ulimit -n 256; exec {sys.executable} -m supervisors.guardian --home {home} --groups {GROUPS}"
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=STOP_S, check=False
+    )
+    assert done.returncode == ExitCode.BAD_CONFIG
+    assert "a process may open 256 files here, Ray and the servers need 1024" in done.stderr
     assert left_of(home) == []
 
 

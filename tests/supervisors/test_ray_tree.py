@@ -102,6 +102,7 @@ def test_ray_asks_for_the_token_of_the_home(started: RayNode) -> None:
     environment = Path(f"/proc/{started.booted.raylet_pid}/environ").read_bytes().split(b"\0")  # type: ignore[union-attr]
     assert b"RAY_AUTH_MODE=token" in environment
     assert f"RAY_AUTH_TOKEN_PATH={started.token_path}".encode() in environment
+    assert b"RAY_memory_monitor_refresh_ms=0" in environment, "nobody but the supervisor decides who eats too much"
 
 
 def test_workers_run_at_the_niceness_of_everybody_and_say_who_they_are(home: Path) -> None:

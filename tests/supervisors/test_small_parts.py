@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -187,6 +188,21 @@ async def test_a_death_is_proven_by_the_kernel() -> None:
     assert process.wait() == -signal.SIGKILL
     with pytest.raises(ProcessLookupError):
         Death(process.pid)
+
+
+async def test_a_death_is_noticed_within_50_ms() -> None:
+    took_ms = []
+    for _ in range(10):
+        process = sleeper()
+        death = Death(process.pid)
+        began = time.monotonic()
+        process.kill()
+        await asyncio.wait_for(death.wait(), 20)
+        took_ms.append((time.monotonic() - began) * 1000)
+        death.close()
+        process.wait()
+    # The best of ten: a busy machine may be late, a supervisor that polls would always be.
+    assert min(took_ms) < 50
 
 
 def test_what_carries_the_mark_of_a_home_is_found_and_killed(tmp_path: Path) -> None:
