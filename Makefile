@@ -22,6 +22,7 @@ test:  ## every test; ARGS="tests/titan -k journal" narrows them
 
 lint:  ## linters, types, imports, contracts, generated files; ARGS="ruff mypy" picks some
 	@$(BOOTSTRAP) dev
+	@$(VENV_PYTHON) ops/build/tools.py
 	@$(VENV_PYTHON) ops/build/lint.py $(ARGS)
 
 proto:  ## generate protos/*_pb2* again

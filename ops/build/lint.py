@@ -78,6 +78,21 @@ def _observability() -> Outcome:
     return _run(PYTHON, ROOT / "ops" / "build" / "observability.py", "--check")
 
 
+def _deployment(check: str) -> Callable[[], Outcome]:
+    """A check of the deployment files; its tool may be lacking, then it says `skipped`."""
+    return lambda: _run(PYTHON, "-m", "ops.build.deployment", check)
+
+
+def _secrets() -> Outcome:
+    return _run(PYTHON, ROOT / "ops" / "build" / "secrets_scan.py")
+
+
+def _sbom() -> Outcome:
+    return _run(PYTHON, ROOT / "ops" / "build" / "sbom.py")
+
+
+DEPLOYMENT = ("compose", "images", "scripts", "units", "bus", "cluster", "traefik", "workflow")
+
 CHECKS: dict[str, Callable[[], Outcome]] = {
     "ruff": _ruff,
     "format": _format,
@@ -88,6 +103,9 @@ CHECKS: dict[str, Callable[[], Outcome]] = {
     "protos": _protos,
     "docs": _docs,
     "observability": _observability,
+    "secrets": _secrets,
+    "sbom": _sbom,
+    **{check: _deployment(check) for check in DEPLOYMENT},
 }
 
 

@@ -1,0 +1,1 @@
+"""The production bus: its configuration, generated from the registry of subjects."""

@@ -1,0 +1,1 @@
+../../ops/scripts/deploy_prod.sh
