@@ -8,6 +8,7 @@ import pytest
 
 from titan.errors import ConfigError
 from titan.runtime import VenueAddress
+from titan.venues.adapters import VENUES, make_market_exchange, make_venue
 from titan.venues.exchange import make_exchange
 
 PAPER = VenueAddress(
@@ -23,6 +24,25 @@ def test_with_an_address_no_url_leads_anywhere_else() -> None:
     assert "bybit.com" not in streams
     assert "hostname" not in streams
     assert streams.count("ws://127.0.0.1:2/v5/") == 9
+
+
+@pytest.mark.parametrize("name", ["binance", "mexc"])
+def test_every_url_of_the_others_keeps_its_path_and_loses_its_host(name: str) -> None:
+    urls = json.dumps(make_exchange(PAPER.model_copy(update={"name": name})).urls["api"])
+    assert f".{name}." not in urls
+    assert urls.count("://127.0.0.1:1") + urls.count("://127.0.0.1:2") == urls.count("://")
+
+
+def test_a_paper_venue_gives_market_data_in_bybits_protocol() -> None:
+    assert make_market_exchange(PAPER.model_copy(update={"name": "mexc"})).id == "bybit"
+    assert make_market_exchange(VenueAddress(name="mexc")).id == "mexc"
+
+
+def test_an_adapter_is_found_by_its_venues_name() -> None:
+    for name in VENUES:
+        assert make_venue(VenueAddress(name=name)).name == name
+    with pytest.raises(ConfigError, match="nyse"):
+        make_venue(VenueAddress(name="nyse"))
 
 
 def test_without_an_address_the_exchange_keeps_its_own_urls() -> None:
