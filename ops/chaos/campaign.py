@@ -104,7 +104,8 @@ class Campaign:
         except (Skip, Transient) as why:
             self.result.skipped[fault.name] = str(why)
             self._tell(f"{fault.number} {fault.name}: skipped, {why}")
-            await self._active()
+            # It may have struck before it gave up: only what is said from now on counts.
+            await self._active(time.monotonic())
             return
         run = Run(fault, note=injected.note)
         self.result.runs.append(run)
@@ -154,15 +155,18 @@ class Campaign:
 
     # between faults
 
-    async def _active(self) -> Sight:
-        """Waits until the system trades again, with the operator's help where a halt or disarm stands. Raises Lost."""
+    async def _active(self, since_s: float = 0.0) -> Sight:
+        """Waits until the system trades again, with the operator's help where a halt or disarm stands. Raises Lost.
+
+        A word that the router said before `since_s` (monotonic) proves nothing.
+        """
         missing = ""
         for attempt in range(2):
             deadline = time.monotonic() + ACTIVE_WITHIN_S
             asked = 0.0
             while time.monotonic() < deadline:
                 sight = await self._arena.eyes.look()
-                if sight.active:
+                if sight.active and sight.heard_s >= since_s:
                     return sight
                 if time.monotonic() - asked > ASK_AGAIN_S and await self._help(sight):
                     asked = time.monotonic()
