@@ -27,7 +27,7 @@ from titan.ids import new_ulid
 from titan.metrics import Metrics
 from titan.runtime import HmacKey
 
-OBEYED_WITHIN_S = 25.0
+OBEYED_WITHIN_S = 90.0
 AFTER = {"halt": TradingState.HALTED, "disarm": TradingState.DISARMED, "flatten": TradingState.DISARMED}
 
 
