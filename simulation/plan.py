@@ -158,10 +158,11 @@ def _operators(chance: Random, ms: int) -> list[Act]:
         return []
     verbs = [Deed.ARM, Deed.DISARM, Deed.REDUCE, Deed.HALT, Deed.RESUME, Deed.FLATTEN]
     chosen = chance.sample(verbs, chance.randint(1, len(verbs)))
-    return [
-        Act(chance.randrange(1_000, ms), chance.choice(chosen), moment=_moment(chance, 0.5))
-        for _ in range(chance.randint(1, 9))
-    ]
+    acts = []
+    for _ in range(chance.randint(1, 9)):
+        at_ms = chance.randrange(1_000, ms)
+        acts.append(Act(at_ms, chance.choice(chosen), at_ms % 7, moment=_moment(chance, 0.5)))
+    return acts
 
 
 def _moment(chance: Random, odds: float) -> Moment:
