@@ -26,7 +26,8 @@ inside() { # container command...
     container="$1"
     shift
     case "$*" in
-        "titan status"*) printf '{"trading_state": "%s"}\n' "$(read_file state DISARMED)" ;;
+        "titan status"*) printf '{"trading_state": "%s", "backlog": {%s}}\n' "$(read_file state DISARMED)" "$(read_file backlog)" ;;
+        *psql*) cat >> sql ;;
         "titan disarm"*) if [ "$broken" != armed ] && [ "$(read_file stuck)" != yes ]; then printf DISARMED > state; fi ;;
         "titan reconcile"*) if [ "$broken" = books ]; then echo '{"differences": 2}'; else echo '{"differences": 0}'; fi ;;
         "titan backup"*) if [ "$(read_file backup)" = fails ]; then exit 1; fi ;;
@@ -46,6 +47,7 @@ case "$1" in
     compose) compose "$@" ;;
     exec)
         shift
+        if [ "$1" = -i ]; then shift; fi
         inside "$@"
         ;;
     inspect)

@@ -49,7 +49,9 @@ class Host:
         git(self.origin, "commit", "-qm", name)
         return git(self.origin, "rev-parse", "HEAD")
 
-    def run(self, *arguments: str, script: str = "ops/scripts/deploy_prod.sh") -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *arguments: str, script: str = "ops/scripts/deploy_prod.sh", **more: str
+    ) -> subprocess.CompletedProcess[str]:
         env = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.root),
@@ -63,6 +65,7 @@ class Host:
             # One more look after the first: enough for a release that fails later.
             "TITAN_WATCH_S": "1",
             "TITAN_MAX_ERRORS": "5",
+            **more,
         }
         return subprocess.run(
             [str(self.root / script), *arguments], env=env, capture_output=True, text=True, check=False, timeout=100

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs" / "operations"
 PAGES = (
     DOCS / "deployment-standard.md",
-    *(DOCS / "runbooks" / name for name in ("deploy.md", "rollback.md", "halt.md")),
+    *(DOCS / "runbooks" / name for name in ("deploy.md", "rollback.md", "halt.md", "key_rotation.md")),
 )
 BLOCK = re.compile(r"^[ ]*```sh\n(.*?)^[ ]*```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`((?:sudo |docker exec |ops/scripts/)[^`]+)`")
