@@ -21,7 +21,7 @@ from ops.backup.manifest import BLOCK, Damaged
 from ops.backup.place import Backup
 from titan.errors import Rejected
 from titan.files import private_dir
-from titan.journal import JournalCorrupt, JournalFailed, verify_file
+from titan.journal import SNAPSHOT, JournalCorrupt, JournalFailed, read_rows, verify_file
 
 SIDECARS = ("-wal", "-shm", "-journal")
 # The snapshot's term may have been followed by this many restarts that nothing else recorded.
@@ -69,6 +69,12 @@ def usable(path: Path) -> str:
         return verify_file(path).error
     except (JournalFailed, JournalCorrupt) as error:
         return str(error)
+
+
+def compacted_up_to(path: Path) -> int:
+    """The row up to which a journal is one snapshot; 0 for one that begins with its first row. Raises JournalFailed."""
+    first = read_rows(path, 0, 1)
+    return first[0].seq if first and first[0].kind == SNAPSHOT else 0
 
 
 def place_journal(plain: Path, path: Path, ledger_term: int, stamp: str) -> Path | None:

@@ -21,11 +21,12 @@ from pathlib import Path
 import asyncpg
 
 from ops.backup.contents import contents_of
-from ops.backup.journal import journal_lock, place_journal, unpack_journal, usable
+from ops.backup.journal import compacted_up_to, journal_lock, place_journal, unpack_journal, usable
 from ops.backup.ledger import Ledger, open_ledger
 from ops.backup.manifest import Contents, Damaged, Kind
 from ops.backup.place import Backup, Place, parse_moment, stamp_of
 from ops.backup.scratch import recovered, segments
+from ops.cli.world import mark_open
 from supervisors.state import Stage, read_state
 from titan.errors import ExitCode, Rejected, TitanError, Transient
 from titan.halt import write_halt
@@ -164,12 +165,13 @@ async def restore(wanted: Wanted, say: Say) -> Restored:
                 placed = ""
                 if snapshot is not None:
                     step(f"putting journal {snapshot.name} in its place")
-                    term = await _ledger_term(ledger, fresh)
                     with unpack_journal(snapshot) as plain:
+                        term = await _rewound(ledger, fresh, compacted_up_to(plain))
                         old = await asyncio.to_thread(place_journal, plain, journal, term, stamp)
                     aside += [str(old)] if old is not None else []
                     placed = snapshot.name
                 step("putting the fresh database in the old one's place")
+                mark_open(wanted.home)
                 write_halt(
                     wanted.home,
                     f"restored from {source.words}: compare with the venue (`titan reconcile`), then `titan resume`",
@@ -282,13 +284,13 @@ async def _load(ledger: Ledger, dump: Path, fresh: str, expected: Contents) -> C
     return found
 
 
-async def _ledger_term(ledger: Ledger, database: str) -> int:
-    """The highest term the ledger knows; books that are read anew from the journal's first row from now on."""
+async def _rewound(ledger: Ledger, database: str, first_seq: int) -> int:
+    """Has the books read the journal anew from its first row (after `first_seq`); the highest term they know."""
     connection = await ledger.server.at(database).connect()
     try:
         if await connection.fetchval("SELECT to_regclass('order_events')") is None:
             return 0
-        await connection.execute("UPDATE books_state SET value = 0 WHERE key = $1", CURSOR)
+        await connection.execute("UPDATE books_state SET value = least(value, $2) WHERE key = $1", CURSOR, first_seq)
         found = await connection.fetchval(
             "SELECT greatest((SELECT max(term) FROM order_events), (SELECT max(term) FROM fills), 0)"
         )

@@ -195,7 +195,7 @@ def _spec(
     async def ready() -> bool:
         try:
             connection = await asyncpg.connect(host=str(sockets), port=5432, user=USER, database="postgres", timeout=5)
-        except (asyncpg.CannotConnectNowError, FileNotFoundError, ConnectionError):
+        except (asyncpg.CannotConnectNowError, asyncpg.PostgresConnectionError, FileNotFoundError, ConnectionError):
             return False
         try:
             return not await connection.fetchval("SELECT pg_is_in_recovery()")

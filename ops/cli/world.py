@@ -53,6 +53,13 @@ def mark_ended(home: Path) -> None:
         _write(home, World(world.feed, ended=True))
 
 
+def mark_open(home: Path) -> None:
+    """Notes that the account is to be gone on with: what was restored is not put aside by the next start."""
+    world = read_world(home)
+    if world is not None:
+        _write(home, World(world.feed, ended=False))
+
+
 def archive(home: Path) -> Path:
     """Moves the account's state aside; returns where to."""
     target = home / "archive" / time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())

@@ -172,7 +172,7 @@ def restore(stage: Stage, report: Report) -> None:
         after = stage.agreed()
         step.seen = f"{before} fills before, {after} after"
         if after < before:
-            raise Broken(step.seen)
+            raise Broken(f"{step.seen}: fills are missing")
         report.measures["rto_s"] = round(time.monotonic() - began, 3)
         report.measures["backup_age_s"] = round(lost_at - backed_up_at, 3)
         # What the backups did not have came from the venue.

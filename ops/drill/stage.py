@@ -29,7 +29,7 @@ from titan.runtime import Runtime
 from titan.servers.identity import ServerRecord
 from titan.servers.unprivileged import server_user
 
-START_TIMEOUT_S = 150.0
+START_TIMEOUT_S = 200.0
 POLL_S = 0.1
 FLATTEN_TIMEOUT_S = 40.0
 ACTIVE = trading_pb2.TRADING_STATE_ACTIVE
@@ -53,23 +53,25 @@ class Stage:
     def command(self, *arguments: str, timeout_s: float = 120.0) -> dict[str, Any]:
         """Runs one command to its end; its JSON answer. Raises Broken with its sentence."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("TITAN_", "RAY_"))}
-        done = subprocess.run(
-            [sys.executable, "-m", "ops.cli.app", *arguments, "--json"],
-            cwd=ROOT,
-            env={
-                **kept,
-                "TITAN_HOME": str(self.home),
-                "TITAN_PORTS": "auto",
-                "TITAN_DASHBOARD": "false",
-                "TITAN_ROUTER_CPU": "off",
-                **self._settings,
-            },
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-        )
+        own = {
+            "TITAN_HOME": str(self.home),
+            "TITAN_PORTS": "auto",
+            "TITAN_DASHBOARD": "false",
+            "TITAN_ROUTER_CPU": "off",
+        }
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", "ops.cli.app", *arguments, "--json"],
+                cwd=ROOT,
+                env={**kept, **own, **self._settings},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=timeout_s,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise TimedOut(f"titan {' '.join(arguments)} did not end within {timeout_s:.0f} s") from None
         lines = done.stdout.strip().splitlines()
         if done.returncode != ExitCode.OK:
             words = (done.stderr or done.stdout).strip().splitlines()

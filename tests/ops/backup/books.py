@@ -19,10 +19,8 @@ from titan.store import Migrator, connect, load_migrations
 
 MIGRATIONS = Path(__file__).resolve().parents[3] / "ops" / "migrations"
 AMOUNT = Decimal("0.123456789012345678")
-_ACCOUNT = (
-    "INSERT INTO ledger_accounts (name, type, currency) VALUES ($1, 'asset', 'USDT') "
-    "ON CONFLICT (name, currency) DO UPDATE SET name = excluded.name RETURNING account_id"
-)
+_OPEN = "INSERT INTO ledger_accounts (name, type, currency) VALUES ($1, 'asset', 'USDT') ON CONFLICT DO NOTHING"
+_ACCOUNT = "SELECT account_id FROM ledger_accounts WHERE name = $1"
 
 
 @contextmanager
@@ -64,6 +62,7 @@ async def post(pool: asyncpg.Pool, *numbers: int) -> None:
     """Books one transaction a number."""
     for number in numbers:
         async with pool.acquire() as connection, connection.transaction():
+            await connection.executemany(_OPEN, [("cash",), ("capital",)])
             to, back = [await connection.fetchval(_ACCOUNT, name) for name in ("cash", "capital")]
             tx = await connection.fetchval(
                 "INSERT INTO ledger_transactions (correlation_id, event_type, description, posted_ms) "

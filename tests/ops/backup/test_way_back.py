@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 
 from ops.backup import restore, take
+from ops.backup.journal import compacted_up_to, unpack_journal
 from ops.backup.manifest import Damaged, Kind
 from ops.backup.place import Backup, Place
 from ops.backup.restore import NotFound, Restored, Wanted, wal_folder
 from ops.backup.scratch import NoWayBack, segments
+from ops.cli.world import read_world
 from tests.ops.backup.books import AMOUNT, open_home, place_of, post, posted, running, settings, write_journal
 from titan.errors import ConfigError, Rejected
 from titan.halt import clear_halt, read_halt
@@ -227,7 +229,11 @@ async def test_a_lost_journal_comes_back_with_a_ledger_that_knows_no_more_than_i
         await post(pool, 3, 4)
         await pool.execute("UPDATE books_state SET value = 12 WHERE key = 'journal_seq'")
     path.write_bytes(b"not a journal")
+    (home / "world.json").write_text('{"feed": "synthetic:42", "ended": true}')
     done = await restored(home)
+    world = read_world(home)
+    assert world is not None
+    assert not world.ended, "the next start goes on with what was restored"
     assert done.journal != ""
     assert verify_file(path).last_seq == 7
     assert any("titan_execution.db.before-" in each for each in done.set_aside)
@@ -257,3 +263,14 @@ async def test_a_torn_journal_snapshot_is_refused(backed_up: Path, home: Path) -
 def test_a_label_is_part_of_a_file_name() -> None:
     with pytest.raises(ConfigError, match="letters, digits"):
         asyncio.run(taken(Path("/nonexistent"), label="../etc"))
+
+
+async def test_a_compacted_journal_is_read_on_from_its_snapshot(home: Path) -> None:
+    path = write_journal(home, 7)
+    journal = Journal.open(path)
+    journal.compact(4, b"{}")
+    journal.close()
+    (backup,) = await taken(home, Kind.JOURNAL, verify=True)
+    with unpack_journal(backup) as plain:
+        assert compacted_up_to(plain) == 4
+    assert backup.manifest.last_seq == 7
