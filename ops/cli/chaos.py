@@ -7,7 +7,6 @@ import json
 import signal
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +22,7 @@ from ops.chaos.system import whole_system
 from ops.cli.client import NotFound
 from ops.cli.control import Json
 from ops.cli.output import console, emit, fail, show, table
-from titan.errors import ExitCode
+from titan.errors import ConfigError, ExitCode
 from titan.files import write_private
 
 LONG_MINUTES = 60.0
@@ -76,20 +75,17 @@ def render(result: Result) -> None:
         console.print(f"skipped {name}: {why}", markup=False)
 
 
-async def _campaign(
-    arena: Arena, faults: tuple[ChaosFault, ...], minutes: float, rounds: int, tell: Callable[[str], None]
-) -> tuple[Result, str]:
-    campaign = Campaign(arena, faults, tell)
-    lost = ""
+async def _run(campaign: Campaign, arena: Arena, minutes: float, rounds: int) -> str:
+    """Why the campaign was lost; empty when it was not."""
     try:
         await arena.open()
         await campaign.run(time.monotonic() + minutes * 60, rounds)
         await campaign.sum_up()
     except Lost as error:
-        lost = str(error)
+        return str(error)
     finally:
         await arena.close()
-    return campaign.result, lost
+    return ""
 
 
 def chaos(
@@ -103,7 +99,11 @@ def chaos(
     as_json_: Json = False,
 ) -> int:
     """Strike a whole Titan of its own, and check that no order is lost or doubled. Example: titan chaos --minutes 5 --seed 7."""
-    faults = chosen(only, fault, long=minutes >= LONG_MINUTES, standby=standby)
+    if only and fault is not None:
+        raise ConfigError("--only and --fault exclude each other: give one of them")
+    if report is not None and not report.absolute().parent.is_dir():
+        raise ConfigError(f"--report {report}: the folder {report.absolute().parent} does not exist; make it first")
+    faults = chosen(only, fault, long=list_them or minutes >= LONG_MINUTES, standby=list_them or standby)
     if not faults:
         axes = ", ".join(dict.fromkeys(each.axis.value for each in FAULTS))
         what = f"number {fault}" if fault is not None else repr(only)
@@ -129,7 +129,12 @@ def chaos(
     tell("starting a whole Titan")
     with whole_system(standby=standby) as system:
         arena = Arena(system, seed)
-        result, lost = asyncio.run(_campaign(arena, faults, minutes, int(fault is not None), tell))
+        campaign = Campaign(arena, faults, tell)
+        result, lost, interrupted = campaign.result, "", False
+        try:
+            lost = asyncio.run(_run(campaign, arena, minutes, int(fault is not None)))
+        except KeyboardInterrupt:
+            interrupted = True
         if lost or result.findings:
             system.keep_logs = Path(tempfile.mkdtemp(prefix="titan-chaos-logs-"))
             facts["logs"] = str(system.keep_logs)
@@ -152,4 +157,6 @@ def chaos(
     if lost:
         fail(lost)
         return ExitCode.TIMED_OUT
-    return ExitCode.FAILED if result.findings else ExitCode.OK
+    if interrupted:
+        fail("interrupted; the system of the campaign is ended")
+    return ExitCode.FAILED if result.findings or interrupted else ExitCode.OK
