@@ -1,7 +1,7 @@
 """The router's shell in a simulated process: journal, session, bus and timers around the real core.
 
 Guarantees: effects happen in the core's order, and between any two of them the process can die; rows stand before sends,
-as in `actors.router.actor`. Never: a decision.
+as in `actors.router.performer`. Never: a decision.
 """
 
 from __future__ import annotations
