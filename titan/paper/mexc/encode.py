@@ -26,7 +26,7 @@ Object = dict[str, object]
 
 OPEN_LONG, CLOSE_SHORT, OPEN_SHORT, CLOSE_LONG = 1, 2, 3, 4
 TYPES = {TimeInForce.GTC: 1, TimeInForce.POST_ONLY: 2, TimeInForce.IOC: 3, TimeInForce.FOK: 4}
-MARKET = 5
+MARKET, MARKET_AT_CURRENT = 5, 6
 
 
 def symbol_of(instrument: Instrument) -> str:

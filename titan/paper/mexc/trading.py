@@ -35,6 +35,7 @@ EXTERNAL_OID = re.compile(r"[A-Za-z0-9_-]{1,32}\Z")
 NOT_EXIST, CANNOT_CANCEL = (2040, "order not exist"), (2041, "order state cannot be cancelled")
 SIDES = {1: (Side.BUY, False), 2: (Side.BUY, True), 3: (Side.SELL, False), 4: (Side.SELL, True)}
 TIFS = {code: tif for tif, code in encode.TYPES.items()}
+MARKETS = (encode.MARKET, encode.MARKET_AT_CURRENT)
 MAX_SPAN_MS = 90 * 86_400_000
 
 _CODES: dict[RetCode, tuple[int, str]] = {
@@ -115,12 +116,12 @@ def create(room: Room, params: Params) -> Object:
     """POST order/create: limit, post-only, IOC, FOK and market, with the stop and target of the position."""
     one = _instrument(room, params)
     side, kind = params.integer("side", 0, 0, 9), params.integer("type", 0, 0, 9)
-    if side not in SIDES or kind not in (*TIFS, encode.MARKET):
+    if side not in SIDES or kind not in (*TIFS, *MARKETS):
         raise ApiError(600, f"Parameter error: side {side}, type {kind}")
     link = params.text("externalOid")
     if link and not EXTERNAL_OID.match(link):
         raise ApiError(2030, f"external order id is too long or malformed: {link}")
-    market = kind == encode.MARKET
+    market = kind in MARKETS
     way, reduce_only = SIDES[side]
     new = NewOrder(
         symbol=one.id,
