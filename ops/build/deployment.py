@@ -145,7 +145,11 @@ def scripts(root: Path = ROOT) -> Outcome:
     found = [
         path for folder in ("ops", "scripts", ".ci") for path in sorted((root / folder).rglob("*")) if _is_shell(path)
     ]
-    return run(tool, "--color=never", "--external-sources", *found, cwd=root) if found else (False, "no shell script was found")
+    return (
+        run(tool, "--color=never", "--external-sources", *found, cwd=root)
+        if found
+        else (False, "no shell script was found")
+    )
 
 
 def _is_shell(path: Path) -> bool:
