@@ -40,6 +40,7 @@ def test_before_anything_is_known_nothing_is_called_healthy_but_truth() -> None:
         "websocket": "degraded",
         "database": "unhealthy",
         "broker": "unhealthy",
+        "ipc": "degraded",
         "journal": "degraded",
         "truth": "healthy",
     }
