@@ -17,6 +17,7 @@ CORES = (
     "titan.invariants",
     "titan.paper.core",
     "titan.paper.faults",
+    "titan.venues.limits",
 )
 # Where the forbidden things are defined, for shells to use.
 DEFINED_IN = ("titan.clock", "titan.ids")
