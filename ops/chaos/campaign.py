@@ -46,11 +46,11 @@ class Campaign:
         self._known: set[tuple[Invariant, str]] = set()
         self.result = Result()
 
-    async def run(self, until_s: float, rounds: int = 0) -> None:
-        """Injects faults until a monotonic instant, or each `rounds` times. Raises Lost."""
+    async def run(self, until_s: float, limit: int = 0) -> None:
+        """Injects faults until a monotonic instant, or `limit` of them when that comes first. Raises Lost."""
         await self._active()
-        for done, fault in enumerate(self._draw()):
-            if (rounds and done >= rounds * len(self._faults)) or (not rounds and time.monotonic() >= until_s):
+        for fault in self._draw():
+            if time.monotonic() >= until_s or (limit and len(self.result.runs) + len(self.result.skipped) >= limit):
                 return
             await self._one(fault)
 

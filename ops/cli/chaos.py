@@ -75,11 +75,11 @@ def render(result: Result) -> None:
         console.print(f"skipped {name}: {why}", markup=False)
 
 
-async def _run(campaign: Campaign, arena: Arena, minutes: float, rounds: int) -> str:
+async def _run(campaign: Campaign, arena: Arena, minutes: float, limit: int) -> str:
     """Why the campaign was lost; empty when it was not."""
     try:
         await arena.open()
-        await campaign.run(time.monotonic() + minutes * 60, rounds)
+        await campaign.run(time.monotonic() + minutes * 60, limit)
         await campaign.sum_up()
     except Lost as error:
         return str(error)
@@ -93,6 +93,7 @@ def chaos(
     seed: Annotated[int, typer.Option("--seed", min=0, help="what draws the faults and their moments")] = 1,
     only: Annotated[str, typer.Option("--only", help="axes and faults by name, separated by commas")] = "",
     fault: Annotated[int | None, typer.Option("--fault", help="one fault by number, once")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=0, help="end after this many faults; 0 for no limit")] = 0,
     standby: Annotated[bool, typer.Option("--standby", help="with a second router that follows the first")] = False,
     list_them: Annotated[bool, typer.Option("--list", help="show the faults and inject none")] = False,
     report: Annotated[Path | None, typer.Option("--report", help="also write the JSON object to this file")] = None,
@@ -132,7 +133,7 @@ def chaos(
         campaign = Campaign(arena, faults, tell)
         result, lost, interrupted = campaign.result, "", False
         try:
-            lost = asyncio.run(_run(campaign, arena, minutes, int(fault is not None)))
+            lost = asyncio.run(_run(campaign, arena, minutes, 1 if fault is not None else limit))
         except KeyboardInterrupt:
             interrupted = True
         if lost or result.findings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 import time
 from dataclasses import replace
@@ -110,7 +111,7 @@ async def test_recovery_is_measured_from_the_fault_until_it_is_over() -> None:
         return Injected(time.monotonic() - 1.5, lambda _: next(looks) > 3)
 
     run, _ = campaign(Arena(), fault(1, inject))
-    await run.run(0.0, rounds=1)
+    await run.run(math.inf, 1)
     assert run.result.runs[0].recovery_s == pytest.approx(1.5, abs=0.5)
     assert run.result.findings == []
 
@@ -120,7 +121,7 @@ async def test_what_never_comes_back_is_a_violation_and_the_campaign_goes_on() -
         return Injected(time.monotonic(), lambda _: False)
 
     run, lines = campaign(Arena(), fault(1, inject, within_s=0.02), fault(2))
-    await run.run(0.0, rounds=1)
+    await run.run(math.inf, 2)
     assert [each.fault for each in run.result.findings] == ["f1"]
     assert len(run.result.runs) == 2
     assert any("VIOLATION I8" in line for line in lines)
@@ -131,24 +132,24 @@ async def test_what_a_fault_finds_broken_itself_is_a_violation() -> None:
         return Injected(time.monotonic(), broken=lambda _: "a healthy child was restarted")
 
     run, _ = campaign(Arena(), fault(1, inject))
-    await run.run(0.0, rounds=1)
+    await run.run(math.inf, 1)
     assert [each.violation.text for each in run.result.findings] == ["a healthy child was restarted"]
 
 
 async def test_only_what_stays_off_is_a_violation_and_is_told_once() -> None:
     off = world(venue=venue(position="0.06"))
     passing, _ = campaign(Arena(worlds=[off, off, world()]), fault(1))
-    await passing.run(0.0, rounds=1)
+    await passing.run(math.inf, 1)
     assert passing.result.findings == []
     staying, _ = campaign(Arena(worlds=[off]), fault(1), fault(2))
-    await staying.run(0.0, rounds=1)
+    await staying.run(math.inf, 2)
     assert [each.number for each in staying.result.findings] == [staying.result.findings[0].number] * 3
     assert {each.violation.invariant.value for each in staying.result.findings} == {"I3"}
 
 
 async def test_a_side_that_stays_unreadable_is_a_violation() -> None:
     run, _ = campaign(Arena(worlds=[Transient("PostgreSQL does not answer")]), fault(1))
-    await run.run(0.0, rounds=1)
+    await run.run(math.inf, 1)
     assert [each.violation.text for each in run.result.findings] == ["PostgreSQL does not answer"]
 
 
@@ -157,7 +158,7 @@ async def test_what_can_not_be_injected_is_skipped_with_its_reason() -> None:
         raise Skip("no root here")
 
     run, _ = campaign(Arena(), fault(1, inject))
-    await run.run(0.0, rounds=1)
+    await run.run(math.inf, 1)
     assert run.result.runs == []
     assert run.result.skipped == {"f1": "no root here"}
 
@@ -182,13 +183,13 @@ async def test_a_system_that_does_not_come_back_ends_the_campaign(monkeypatch: p
 
     monkeypatch.setattr(run, "_anew", nothing)
     with pytest.raises(Lost, match=r"the router is silent for 99\.0 s"):
-        await run.run(0.0, rounds=1)
+        await run.run(math.inf, 1)
     assert run.result.revived == 1
 
 
 async def test_the_json_object_has_the_documented_shape() -> None:
     run, _ = campaign(Arena(), fault(1, target_s=2.0), fault(2))
-    await run.run(0.0, rounds=2)
+    await run.run(math.inf, 4)
     shown = as_json(run.result, {"seed": 7, "minutes": 1.0})
     assert {key: shown[key] for key in ("seed", "minutes", "faults", "violations")} == {
         "seed": 7,
@@ -227,6 +228,6 @@ async def test_what_the_router_said_before_the_fault_proves_no_recovery() -> Non
         return Injected(began)
 
     run, _ = campaign(arena, fault(1, inject))
-    await run.run(0.0, rounds=1)
+    await run.run(math.inf, 1)
     assert run.result.runs[0].recovery_s is not None
     assert len(arena.eyes.sights) == 1
