@@ -7,6 +7,7 @@ import ast
 from actors.brain import actor as brain
 from actors.execution.intake import EVENTS, FEEDS
 from actors.router import intake as router
+from actors.router import tenure
 from supervisors import report, tree
 from tests.house.test_rooms import ROOT, modules
 from titan.access import SERVICES
@@ -14,7 +15,7 @@ from titan.subjects import BACKLOG_READERS, BUCKETS, CONSUMERS, FILL_ALL, INTENT
 
 CALLERS = {
     "consume": {"actors/brain/actor.py", "actors/execution/intake.py", "actors/router/intake.py"},
-    "kv": {"actors/brain/actor.py", "supervisors/report.py"},
+    "kv": {"actors/brain/actor.py", "actors/router/tenure.py", "supervisors/report.py"},
     "backlog": {"actors/gateway/actor.py"},
 }
 
@@ -40,10 +41,8 @@ def test_durable_consumers_are_as_the_registry_says() -> None:
 
 
 def test_buckets_are_as_the_registry_says() -> None:
-    assert {spec.name: spec.services for spec in BUCKETS} == {
-        brain.BUCKET: ("brain",),
-        report.BUCKET: (report.SERVICE,),
-    }
+    used = {brain.BUCKET: ("brain",), report.BUCKET: (report.SERVICE,), tenure.BUCKET: ("router",)}
+    assert {spec.name: spec.services for spec in BUCKETS} == used
     assert callers_of("kv") == CALLERS["kv"], "a new bucket needs a row in titan.subjects.BUCKETS"
 
 
