@@ -16,7 +16,7 @@ import orjson
 
 from actors.router import books, rows
 from actors.router.state import RouterConfig, RouterState
-from titan.journal import Journal, StoredRow
+from titan.journal import Journal, JournalCorrupt, JournalFailed, StoredRow
 from titan.journal.archive import archive
 from titan.journal.format import parse
 from titan.journal.rows import SEAL_BYTES, SNAPSHOT
@@ -45,20 +45,25 @@ def compact_if_due(
 ) -> Compacted | None:
     """Compacts when at least `min_rows` rows are older than `keep_ms`; None when it was not due. Blocks.
 
-    Raises JournalFailed when copy or file can't be written, JournalCorrupt when the copy is not whole.
+    What keeps it from doing so (no room for the copy, another state) is said in the answer: trading goes on with a long
+    journal.
     """
     base = min(journal.last_before(now_wall_ms - keep_ms), journal.published_seq)
     first = next(journal.rows(0, 1), None)
     if first is None or base - first.seq < min_rows:
         return None
-    made = RouterState()
-    books.replay(made, config, _until(journal, base))
-    content = encoded(snapshot_of(made, config, _named_after(journal, base)))
-    refused = _difference(journal, config, base, content)
+    whole = RouterState()
+    books.replay(whole, config, _until(journal, base))
+    content = encoded(snapshot_of(whole, config, _named_after(journal, base)))
+    books.replay(whole, config, journal.rows(base))
+    refused = _difference(journal, config, base, content, whole)
     if refused:
         return Compacted(base, 0, refused)
-    archive(journal.path, journal.last_seq)
-    return Compacted(base, journal.compact(base, content))
+    try:
+        archive(journal.path, journal.last_seq)
+        return Compacted(base, journal.compact(base, content))
+    except (JournalFailed, JournalCorrupt) as error:
+        return Compacted(base, 0, str(error))
 
 
 def snapshot_of(state: RouterState, config: RouterConfig, named: frozenset[str] = frozenset()) -> SnapshotRow:
@@ -148,10 +153,9 @@ def _named_after(journal: Journal, base: int) -> frozenset[str]:
     )
 
 
-def _difference(journal: Journal, config: RouterConfig, base: int, content: bytes) -> str:
-    """Why the snapshot and the rows after it don't give the state that all rows give; empty when they do."""
-    whole, short = RouterState(), RouterState()
-    books.replay(whole, config, journal.rows())
+def _difference(journal: Journal, config: RouterConfig, base: int, content: bytes, whole: RouterState) -> str:
+    """Why the snapshot and the rows after it don't give the state that all rows gave; empty when they do."""
+    short = RouterState()
     instead = StoredRow(base, 0, SNAPSHOT, bytes(SEAL_BYTES) + content, b"", 0)
     books.replay(short, config, chain((instead,), journal.rows(base)))
     wanted, got = snapshot_of(whole, config), snapshot_of(short, config)

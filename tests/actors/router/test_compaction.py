@@ -137,6 +137,16 @@ def test_a_snapshot_that_would_give_another_state_is_refused(path: Path, monkeyp
     journal.close()
 
 
+def test_without_room_for_the_copy_nothing_is_compacted_and_the_journal_stays(path: Path) -> None:
+    story = Story(7)
+    journal = begun(path, story)
+    rows = list(journal.rows())
+    archive_directory(path).write_text("a file where a directory should be")
+    assert "can't be backed up" in shrunk(journal, story).refused
+    assert list(journal.rows()) == rows
+    journal.close()
+
+
 def test_a_snapshot_comes_back_as_it_was_written() -> None:
     story = Story(8)
     story.more(300)
