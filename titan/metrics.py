@@ -40,9 +40,15 @@ METRICS: tuple[MetricSpec, ...] = (
     MetricSpec("titan_dlq_total", "counter", ("reason",), "messages", "Messages put into the dead letter queue"),
     MetricSpec("titan_bus_duplicates_total", "counter", ("actor",), "messages", "Identical copies that were dropped"),
     MetricSpec("titan_ipc_connected", "gauge", ("lane",), "connections", "Lines that stand on a fast lane"),
-    MetricSpec("titan_ipc_messages_total", "counter", ("lane", "first"), "messages", "Messages by the way that was first"),
     MetricSpec(
-        "titan_ipc_missed_messages", "gauge", ("lane", "way"), "messages", "Messages since start that a way did not bring"
+        "titan_ipc_messages_total", "counter", ("lane", "first"), "messages", "Messages by the way that was first"
+    ),
+    MetricSpec(
+        "titan_ipc_missed_messages",
+        "gauge",
+        ("lane", "way"),
+        "messages",
+        "Messages since start that a way did not bring",
     ),
     MetricSpec("titan_bus_messages_total", "counter", ("actor", "direction"), "messages", "Bus messages by direction"),
     MetricSpec(
