@@ -231,7 +231,7 @@ class _Line(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are no subclass of asyncio's.
-        self._client.connected_to(cast(asyncio.WriteTransport, transport))
+        self._client.connected_to(cast("asyncio.WriteTransport", transport))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._client.disconnected()
