@@ -60,10 +60,8 @@ class Host:
             "TITAN_COMPOSE": f"{FAKE} compose",
             "TITAN_ENV_OWNER": str(os.getuid()),
             "TITAN_MAX_DISK_PCT": "100",
-            **dict.fromkeys(("TITAN_SETTLE_S", "TITAN_VERIFY_S"), "0"),
-            "TITAN_PAUSE_S": "0.3",
-            # One more look after the first: enough for a release that fails later.
-            "TITAN_WATCH_S": "1",
+            # Without waiting it still looks twice, first and last: enough for a release that fails later.
+            **dict.fromkeys(("TITAN_SETTLE_S", "TITAN_VERIFY_S", "TITAN_WATCH_S", "TITAN_PAUSE_S"), "0"),
             "TITAN_MAX_ERRORS": "5",
             **more,
         }
