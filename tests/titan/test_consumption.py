@@ -22,46 +22,61 @@ from titan.testing import runtime_for_tests
 def test_who_has_nothing_to_do_is_not_stalled() -> None:
     consumption = Consumption()
     consumption.add("x", 0.25)
-    assert consumption.stalled(time.monotonic() + 100, connected=True) == ""
+    assert [consumption.stalled(now, connected=True) for now in (0.0, 100.0, 200.0)] == ["", "", ""]
 
 
 def test_who_holds_a_message_longer_than_its_patience_is_named() -> None:
     consumption = Consumption()
     consumer = consumption.add("x", 0.25)
     consumer.begin()
-    now = consumer.since_s
-    assert consumption.stalled(now + 0.25, connected=True) == ""
-    assert consumption.stalled(now + 0.5, connected=True) == "x has not moved for 0.5 s"
+    said = [consumption.stalled(now, connected=True) for now in (10.0, 10.25, 11.0)]
+    assert said == ["", "", "x has not moved for 1.0 s"]
     consumer.end()
-    assert consumption.stalled(now + 100, connected=True) == ""
+    assert consumption.stalled(12.0, connected=True) == ""
 
 
 def test_who_leaves_messages_waiting_is_named() -> None:
     consumption, queue = Consumption(), [1]
-    consumer = consumption.add("x", 0.25, lambda: len(queue))
-    now = consumer.since_s
-    assert consumption.stalled(now + 3.0, connected=True) == "x has not moved for 3.0 s"
-    consumer.moved()
-    assert consumption.stalled(consumer.since_s + 0.1, connected=True) == ""
+    consumption.add("x", 0.25, lambda: len(queue))
+    assert [consumption.stalled(now, connected=True) for now in (10.0, 13.0)] == ["", "x has not moved for 3.0 s"]
     queue.clear()
-    assert consumption.stalled(now + 100, connected=True) == ""
+    assert consumption.stalled(14.0, connected=True) == ""
+
+
+def test_who_is_slow_but_moves_is_never_named() -> None:
+    consumption = Consumption()
+    consumer = consumption.add("x", 0.25, lambda: 1_000)
+    for second in range(20):
+        consumer.begin()
+        assert consumption.stalled(float(second), connected=True) == ""
+        consumer.end()
+
+
+def test_a_message_that_came_just_before_the_look_is_no_stall() -> None:
+    consumption, queue = Consumption(), list[int]()
+    consumption.add("x", 0.25, lambda: len(queue))
+    assert consumption.stalled(10.0, connected=True) == ""
+    queue.append(1)
+    assert consumption.stalled(11.0, connected=True) == ""
+    queue.clear()
+    assert consumption.stalled(12.0, connected=True) == ""
 
 
 def test_a_connection_that_is_away_is_held_against_nobody() -> None:
     consumption = Consumption()
-    consumer = consumption.add("x", 0.25, lambda: 1)
-    now = consumer.since_s
-    assert consumption.stalled(now + 60, connected=False) == ""
-    assert consumption.stalled(now + 60.2, connected=True) == "", "its time begins when the connection is back"
+    consumption.add("x", 0.25, lambda: 1)
+    assert [consumption.stalled(now, connected=False) for now in (0.0, 60.0)] == ["", ""]
+    assert consumption.stalled(60.5, connected=True) == "", "its time begins when the connection is back"
 
 
-async def test_waiting_for_somebody_else_is_held_against_nobody() -> None:
+def test_waiting_for_somebody_else_is_held_against_nobody() -> None:
     consumption = Consumption()
     consumer = consumption.add("x", 0.25)
     consumer.begin()
     with outside():
-        assert consumption.stalled(consumer.since_s + 60, connected=True) == ""
-    assert consumption.stalled(consumer.since_s + 0.5, connected=True) != ""
+        assert [consumption.stalled(now, connected=True) for now in (0.0, 60.0)] == ["", ""]
+    said = [consumption.stalled(now, connected=True) for now in (61.0, 62.0, 63.0)]
+    assert said == ["", "", "x has not moved for 1.0 s"]
     consumer.end()
 
 
