@@ -270,3 +270,8 @@ def test_the_execution_ports_answer_as_the_runbooks_expect(running: Running) -> 
     assert isinstance(get("/api/state/positions"), list)
     assert "equity" in json.dumps(get("/api/state/equity"))
     assert isinstance(get("/api/trades?limit=5"), (list, dict))
+
+
+def test_the_bus_refused_nothing_to_any_service(running: Running) -> None:
+    log = (running.home / "logs" / "nats.log").read_text()
+    assert [line for line in log.splitlines() if "Violation" in line] == []

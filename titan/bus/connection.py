@@ -34,7 +34,7 @@ from titan.bus.consumption import ANSWER_S, HELD_S, Consumption, outside
 from titan.bus.durable import ACK_WAIT_S, DurableConsumer
 from titan.bus.lanes import LaneHealth, Lanes
 from titan.bus.opening import Links, M, Opener, Received
-from titan.bus.streams import CONNECT_TIMEOUT_S, backlog_of, ensure_streams, wait_for_port
+from titan.bus.streams import CONNECT_TIMEOUT_S, backlog_of, ensure_streams, pending_of, wait_for_port
 from titan.codes import DeadLetterReason
 from titan.envelope import Head, KeyRing, Verifier, seal
 from titan.errors import Rejected, Transient
@@ -341,7 +341,7 @@ class Bus:
 
     async def pending(self, stream: str, durable: str) -> int:
         """Messages a durable consumer has not acknowledged yet. Raises Transient."""
-        return (await self.backlog(stream)).get(durable, 0)
+        return await pending_of(self._js, stream, durable)
 
     async def backlog(self, stream: str) -> dict[str, int]:
         """Unacknowledged messages of each durable consumer of a stream. Raises Transient."""

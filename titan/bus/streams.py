@@ -72,6 +72,18 @@ async def ensure_streams(jetstream: JetStreamContext) -> None:
             )
 
 
+async def pending_of(jetstream: JetStreamContext, stream: str, durable: str) -> int:
+    """Unacknowledged messages of one durable consumer: its service may ask that, a list only who reads every backlog.
+
+    Raises Transient.
+    """
+    try:
+        info = await jetstream.consumer_info(stream, durable)
+    except (nats.errors.Error, nats.js.errors.Error, OSError) as error:
+        raise Transient(f"consumer {durable} can't be asked: {error!r}") from error
+    return int(info.num_pending or 0) + int(info.num_ack_pending or 0)
+
+
 async def backlog_of(jetstream: JetStreamContext, stream: str) -> dict[str, int]:
     """Unacknowledged messages of each durable consumer of a stream. Raises Transient."""
     try:
