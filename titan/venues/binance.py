@@ -4,8 +4,7 @@ Guarantees: every order carries its client id. Binance attaches no stop to an or
 are reduce-only orders that the venue has taken *before* the entry is sent, so that no position ever stands without
 them; when the entry is refused they are withdrawn, when its fate is in doubt they stay. Protection whose entry is over
 and whose position is flat is withdrawn a minute later. Never: a resend.
-Limits: https://developers.binance.com/docs/derivatives/usds-margined-futures/general-info (2400 weight and 1200 orders
-a minute, 300 orders in ten seconds); the weights are those of each endpoint's page.
+Limits: https://developers.binance.com/docs/derivatives/usds-margined-futures/general-info; weights: each endpoint's page.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ from titan.venues.rest import ORDER_PATIENCE_S, RestVenue, VenueProfile, oldest_
 from titan.venues.stream import News, PrivateSocket
 
 NO_SUCH_ORDER = "-2013"
-ORPHAN_S = 60.0
+ORPHAN_S, LISTEN_KEY_S = 60.0, 1200.0
 ORDER = {"orders_10s": 1.0, "orders_1m": 1.0}
 
 PROFILE = VenueProfile(
@@ -213,8 +212,7 @@ class BinanceVenue(RestVenue):
     async def _open_plain(self) -> list[VenueOrder]:
         return [self._order(raw) for raw in await self._read(self._exchange.fapiprivate_get_openorders, {}, 40)]
 
-    async def _open_algos(self) -> list[VenueOrder]:
-        """Open orders and positions are read together and share one answer: it weighs 40."""
+    async def _open_algos(self) -> list[VenueOrder]:  # open orders and positions share one answer: it weighs 40
         if self._algo_read is None or self._algo_read.done():
             self._algo_read = asyncio.ensure_future(self._read_algos())
         return await asyncio.shield(self._algo_read)
@@ -241,7 +239,10 @@ class BinanceVenue(RestVenue):
 
     async def closed_orders(self, since_ms: int, until_ms: int) -> Sequence[VenueOrder]:
         """Finished orders of every symbol that this account traded."""
-        found = [self._order(raw) for raw in await self._history.orders(since_ms, until_ms)]
+        raws = await self._history.orders(since_ms, until_ms)
+        for raw in raws:
+            await self._name_algo(str(raw["symbol"]), str(raw["clientOrderId"]))
+        found = [self._order(raw) for raw in raws]
         return sorted((one for one in found if one.state.is_terminal), key=lambda one: one.created_ms)
 
     async def positions(self) -> Sequence[VenuePosition]:
@@ -294,9 +295,8 @@ class BinanceVenue(RestVenue):
         await self._stream.open(self._exchange.get_private_ws_url("linear", key), keep=self._keep_key)
 
     async def _keep_key(self) -> None:
-        """A listen key lives for an hour; it is renewed three times as often."""
         while True:
-            await asyncio.sleep(20 * 60)
+            await asyncio.sleep(LISTEN_KEY_S)
             with contextlib.suppress(Rejected, Transient, Ambiguous):
                 await self._read(self._exchange.fapiprivate_put_listenkey, {}, 1)
 
@@ -336,7 +336,7 @@ class BinanceVenue(RestVenue):
 
     def _order(self, raw: Any) -> VenueOrder:
         found = shapes.venue_order(raw, self._symbol(str(raw["symbol"])))
-        self._names.setdefault(found.venue_order_id, found.client_order_id)
+        self._names.setdefault(found.venue_order_id, str(raw.get("clientOrderId") or ""))
         return self._renamed(found)
 
     def _algo(self, raw: Any) -> VenueOrder:
@@ -356,7 +356,7 @@ class BinanceVenue(RestVenue):
         return replace(
             order,
             venue_order_id=f"{shapes.ALGO}{algo}",
-            client_order_id=name,
+            client_order_id="" if entry else name,
             parent_client_order_id=entry,
             role=role,
             order_type=shapes.ORDER_TYPES.get(role, order.order_type),
@@ -367,8 +367,8 @@ class BinanceVenue(RestVenue):
         algo = self._algos.get(name)
         if algo is None:
             return done
-        role = shapes.entry_of(name)[1]
-        return replace(done, venue_order_id=f"{shapes.ALGO}{algo}", client_order_id=name, role=role)
+        entry, role = shapes.entry_of(name)
+        return replace(done, venue_order_id=f"{shapes.ALGO}{algo}", client_order_id="" if entry else name, role=role)
 
     async def _name_algo(self, venue_symbol: str, name: str) -> None:
         """After a restart a triggered stop is known by its name only: asks for its algo id."""
@@ -388,7 +388,7 @@ class BinanceVenue(RestVenue):
 
 def _nearest(waiting: Iterable[VenueOrder], symbol: str, *, rises: bool) -> tuple[Decimal | None, Decimal | None]:
     """The stop and the target that a price meets first; a stop waits for a rise when `rises`."""
-    own = [order for order in waiting if order.symbol == symbol and order.trigger_price is not None]
+    own = [order for order in waiting if order.symbol == symbol]
     stops = [order.trigger_price for order in own if order.role is OrderRole.STOP and order.trigger_price]
     targets = [order.trigger_price for order in own if order.role is OrderRole.TARGET and order.trigger_price]
     first, last = (min, max) if rises else (max, min)

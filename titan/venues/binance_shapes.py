@@ -4,7 +4,8 @@ Guarantees: numbers are read from the venue's strings; an object that makes no s
 Sources: https://developers.binance.com/docs/derivatives/usds-margined-futures (trade, account, user-data-streams).
 
 Binance attaches no stop to an order. A stop or target is an order of its own at the algo service, named after its
-entry: the entry's client id and a suffix. Its venue id here is `algo-` and the algo id, also after it triggered.
+entry: the entry's client id and a suffix. Its venue id here is `algo-` and the algo id, also after it triggered; its own
+name stays in this room, for no journal knows it: outside it has no client id, as a stop that a venue made.
 """
 
 from __future__ import annotations
@@ -140,7 +141,7 @@ def venue_order(raw: Raw, symbol: str) -> VenueOrder:
     filled = dec(raw.get("executedQty") or "0")
     return VenueOrder(
         venue_order_id=str(raw["orderId"]),
-        client_order_id=client_id,
+        client_order_id="" if entry else client_id,
         parent_client_order_id=entry,
         symbol=symbol,
         side=_side(raw["side"]),
@@ -170,7 +171,7 @@ def algo_order(raw: Raw, symbol: str) -> VenueOrder:
         state = OrderState.CANCELED
     return VenueOrder(
         venue_order_id=f"{ALGO}{raw['algoId']}",
-        client_order_id=client_id,
+        client_order_id="" if entry else client_id,
         parent_client_order_id=entry,
         symbol=symbol,
         side=_side(raw["side"]),

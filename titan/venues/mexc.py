@@ -203,7 +203,10 @@ class MexcVenue(RestVenue):
 
     async def closed_orders(self, since_ms: int, until_ms: int) -> Sequence[VenueOrder]:
         """Finished orders of the history."""
-        found = [self._order(raw) for raw in await self._history(since_ms, until_ms)]
+        raws = await self._history(since_ms, until_ms)
+        if any(not raw.get("externalOid") for raw in raws):
+            await self._stops(1)
+        found = [self._order(raw) for raw in raws]
         return sorted((one for one in found if one.state.is_terminal), key=lambda one: one.created_ms)
 
     async def positions(self) -> Sequence[VenuePosition]:
