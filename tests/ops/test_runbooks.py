@@ -36,7 +36,8 @@ def ids(page: Path) -> str:
 
 def commands(text: str) -> list[str]:
     """Every titan command of a page: whole lines of blocks, and spans that are one."""
-    found = [line.strip() for block in BLOCK.findall(text) for line in block.splitlines() if line.strip()]
+    lines = [line.strip() for block in BLOCK.findall(text) for line in block.splitlines()]
+    found = [line.partition(" #")[0] for line in lines if line.startswith("titan ")]
     found += [span for span in SPAN.findall(text) if re.match(r"titan [a-z]", span)]
     return found
 
@@ -45,7 +46,6 @@ def commands(text: str) -> list[str]:
 def test_every_command_is_one_that_the_command_line_takes(page: Path) -> None:
     for command in commands(page.read_text()):
         words = shlex.split(command)
-        assert words[0] == "titan", f"{page.name}: {command}"
         if "--help" not in words:
             parses(words[1:])
 
