@@ -188,18 +188,18 @@ def test_a_process_that_was_stopped_never_wakes_beside_its_successor(home: Path)
 
 
 def test_an_actor_that_eats_too_much_is_recycled_once_nothing_is_in_flight(home: Path) -> None:
-    before = actors(home)["alpha"]
-    stopped = notes(home).count(("alpha", "stopped"))
-    (home / "alpha.busy").touch()
-    until_actor(home, "alpha", lambda seen: seen.busy, "says that an order is in flight")
-    (home / "alpha.eats").touch()
-    until_actor(home, "alpha", lambda seen: seen.resident_bytes > 380_000_000, "has eaten")
-    assert actors(home)["alpha"].pid == before.pid
-    (home / "alpha.busy").unlink()
-    after = until_actor(home, "alpha", lambda seen: seen.ready and seen.recycles == before.recycles + 1, "is recycled")
+    before = actors(home)["gamma"]
+    stopped = notes(home).count(("gamma", "stopped"))
+    (home / "gamma.busy").touch()
+    until_actor(home, "gamma", lambda seen: seen.busy, "says that an order is in flight")
+    (home / "gamma.eats").touch()
+    until_actor(home, "gamma", lambda seen: seen.resident_bytes > 380_000_000, "has eaten")
+    assert actors(home)["gamma"].pid == before.pid
+    (home / "gamma.busy").unlink()
+    after = until_actor(home, "gamma", lambda seen: seen.ready and seen.recycles == before.recycles + 1, "is recycled")
     assert after.pid != before.pid
     assert (after.restarts, after.graceful_restarts) == (before.restarts, before.graceful_restarts)
-    assert notes(home).count(("alpha", "stopped")) == stopped + 1, "it was drained and stopped, not killed"
+    assert notes(home).count(("gamma", "stopped")) == stopped + 1, "it was drained and stopped, not killed"
 
 
 def test_a_graceful_restart_drains_and_is_counted_apart(home: Path) -> None:
