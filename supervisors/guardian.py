@@ -243,6 +243,7 @@ class Guardian:
             started_ms=time.time_ns() // 1_000_000,
             log_level=plan.log_level,
             bind=plan.bind,
+            fast_lane=plan.fast_lane,
             memory_warn_mb=plan.memory_warn_mb,
             memory_recycle_mb=plan.memory_recycle_mb,
         )

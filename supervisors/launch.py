@@ -62,6 +62,7 @@ class LaunchPlan(BaseModel):
     external: ExternalServers | None = None
     venues: tuple[VenueAddress, ...] = ()
     nodes: tuple[str, ...] = ()
+    fast_lane: bool = True
     bind: str = LOOPBACK
 
     def save(self) -> Path:

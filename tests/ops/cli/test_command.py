@@ -212,3 +212,9 @@ def test_doctor_asks_the_run_of_a_living_guardian(tmp_path: Path) -> None:
     StateFile(tmp_path / "run").say(Stage.UP, "up")
     rows = {check.name: check for check in doctor.checks(tmp_path)}
     assert {rows[name].verdict for name in ("venue", "titan")} == {"fail"}
+
+
+@pytest.mark.parametrize("said", [True, False])
+def test_the_fast_lane_of_the_plan_is_as_it_was_said(tmp_path: Path, said: bool) -> None:
+    plan = make_plan(settings(TITAN_FAST_LANE=str(said).lower()), Flags(tmp_path, feed="synthetic:1"))
+    assert plan.fast_lane is said
