@@ -115,7 +115,7 @@ def breaker(stage: Stage, report: Report) -> None:
         stage.order("flatten", "drill")
     with report.step("a reset does not hold while equity is too low"):
         _reset_breaker(stage)
-        stage.until(lambda: _breaker(stage), "the breaker's second trip", 10.0)
+        stage.until(lambda: "BREAKER" in stage.opening()[1], "the breaker's second trip", 10.0)
     with report.step("its words are in the log"):
         log = (stage.home / "logs" / "brain.jsonl").read_text()
         if "circuit breaker" not in log.lower():
