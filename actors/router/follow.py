@@ -122,7 +122,7 @@ class Follower:
         self._bus = bus
         self._mirror = mirror
         self._name = name
-        self._subject = subjects.journal_tail(venue, account)
+        self._venue, self._account = venue, account
         self._ask = ask
         self._log = log
         self._wake = asyncio.Event()
@@ -137,7 +137,9 @@ class Follower:
 
     async def run(self) -> None:
         """Follows until it is cancelled."""
-        subscription = await self._bus.subscribe(self._subject, pb.JournalTail, self._on_tail)
+        subscription = await self._bus.subscribe(
+            subjects.journal_tail(self._venue, self._account), pb.JournalTail, self._on_tail
+        )
         try:
             while True:
                 self._wake.clear()

@@ -11,7 +11,7 @@ ROOMS = ("titan", "actors", "supervisors", "simulation", "ops")
 MAX_LINES = 400
 GENERATED = re.compile(r"_pb2(_grpc)?\.pyi?$")
 UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b|NotImplementedError\(\)")
-MACHINE_PATH = re.compile(r"(?<![\w.}/])/(work|root|opt|home/\w+)/")
+MACHINE_PATH = re.compile(r"(?<![\w.}/])/(work|root|opt(?!/titan)|home/\w+)/")
 
 
 def modules(*rooms: str) -> Iterator[Path]:

@@ -18,7 +18,7 @@ ACTORS = ("market_data", "scavenger", "brain", "router", "execution", "gateway",
 # The pulse of every actor and its alerts are the common shell's, dead letters the bus's.
 SHARED = {"titan/actor.py", "titan/bus/opening.py"}
 # Tools read the registry or stand in for an actor; they are no part of a running Titan.
-TOOLS = ("ops/bench/", "ops/build/", "ops/cli/up.py")
+TOOLS = ("ops/bench/", "ops/build/", "ops/chaos/", "ops/cli/up.py", "ops/drill/")
 
 
 def services_of(path: str) -> tuple[str, ...]:
