@@ -7,6 +7,7 @@ held back only when another place may lead by now. Never: a decision.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -37,7 +38,8 @@ from titan.actor import Actor
 from titan.codec import TRADING_STATE_TO_PB
 from titan.codes import TradingState
 from titan.effects import CancelTimer, RaiseAlert, SetTimer
-from titan.halt import clear_halt
+from titan.halt import clear_halt, write_halt
+from titan.journal import JournalFailed
 from titan.model import Order
 
 CONFLATE_S = 0.05
@@ -169,6 +171,7 @@ class Performer:
         )
         if receipt.accepted and receipt.verb == "resume" and receipt.current is not TradingState.HALTED:
             clear_halt(self._actor.runtime.home)
+        promise = await self._keep(receipt) if receipt.accepted else ""
         if not receipt.reply:
             return
         # Before the answer, on the same connection: whoever acts on the answer meets a brain that knows the new state.
@@ -180,9 +183,27 @@ class Performer:
             new_state=TRADING_STATE_TO_PB[receipt.current],
             code=receipt.code.value,
             detail=receipt.detail,
-            effects=receipt.effects,
+            effects=[*receipt.effects, promise] if promise else receipt.effects,
         )
         await self._actor.bus.reply(receipt.reply, subjects.operator(receipt.verb), message)
+
+    async def _keep(self, receipt: Receipt) -> str:
+        """Makes what was promised outlive a power loss before it is promised; says so when that can't be had."""
+        if self._writer.healthy:
+            try:
+                await asyncio.to_thread(self._writer.sync)
+            except JournalFailed as error:
+                self._actor.log.warning("journal not synced", error=str(error))
+            else:
+                return ""
+        if receipt.current is TradingState.HALTED:
+            try:
+                path = await asyncio.to_thread(write_halt, self._actor.runtime.home, receipt.detail)
+            except OSError as error:
+                self._actor.log.warning("halt not kept", error=str(error))
+            else:
+                return f"the journal can't be written: the halt is kept in {path.name}"
+        return "NOT KEPT: the journal can't be written, a router that starts anew does not know of this"
 
     def _state_changed(self) -> None:
         if self._state_due:

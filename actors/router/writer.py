@@ -55,7 +55,7 @@ class JournalWriter:
             self._waiting.extend(rows)
             self._changed(False, str(error))
             return
-        self._written(rows)
+        self._announce(rows)
 
     def retry(self) -> None:
         """Tries again to write what waits."""
@@ -66,10 +66,14 @@ class JournalWriter:
         except JournalFailed:
             return
         rows, self._waiting = self._waiting, []
-        self._written(rows)
+        self._announce(rows)
         self._changed(True, "")
 
-    def _written(self, rows: Sequence[Row]) -> None:
+    def sync(self) -> None:
+        """Makes every written row outlive a power loss. Blocks: call it on a thread. Raises JournalFailed."""
+        self._journal.sync()
+
+    def _announce(self, rows: Sequence[Row]) -> None:
         term = self._journal.term
         self._outbox.put(StoredRow(row.seq, term, row.kind, row.payload, b"", row.ts_ms) for row in rows)
         self._told(rows)

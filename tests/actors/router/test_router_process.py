@@ -6,6 +6,7 @@ The venue's own ledger is the oracle.
 from __future__ import annotations
 
 import asyncio
+import resource
 import sqlite3
 from dataclasses import replace
 from decimal import Decimal
@@ -18,6 +19,7 @@ from tests.processes import Process
 from tests.waiting import until
 from titan import subjects
 from titan.codec import intent_to_pb
+from titan.halt import halt_path
 from titan.journal import Journal
 from titan.model import Action, Side
 
@@ -240,6 +242,23 @@ async def test_the_state_a_receipt_names_is_known_to_everybody_before_the_receip
             receipt = await here.command(verb)
             assert here.state is not None
             assert (receipt.accepted, here.state.trading_state) == (True, receipt.new_state), verb
+
+
+async def test_a_halt_that_the_journal_can_not_keep_outlives_a_kill_all_the_same(open_dir: Path) -> None:
+    async with world(open_dir) as here:
+        await here.start_router()
+        assert here.router is not None
+        # A disk without room for the journal's next page, but for a short file.
+        resource.prlimit(here.router.process.pid, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+        disarmed = await here.command("disarm")
+        assert any("NOT KEPT" in each for each in disarmed.effects), disarmed
+        halted = await here.command("halt", "no room")
+        assert any("kept in HARD_HALT" in each for each in halted.effects), halted
+        await here.kill_router()
+        await here.start_router()
+        await until(lambda: _trading(here, pb.TRADING_STATE_HALTED), "the halt of before")
+        assert (await here.command("resume")).new_state == pb.TRADING_STATE_DISARMED
+        assert not halt_path(here.runtime.home).exists()
 
 
 async def test_a_venue_that_goes_away_stops_openings_until_it_is_back(open_dir: Path) -> None:
