@@ -120,7 +120,7 @@ class Execution(Actor):
         known.scribe, known.follower, known.auditor = books.scribe, books.follower, books.auditor
         self._store_changed(True, "")
         self.spawn(books.scribe.run(), "scribe")
-        await consume_all(self.bus, books.scribe, self.advance)
+        await consume_all(self.bus, books.scribe, self.advance, self.log)
         self.spawn(self._follow_for_ever(books), "follow")
         self.spawn(self._truth_for_ever(), "truth")
         self.spawn(self._count_pending(), "pending")

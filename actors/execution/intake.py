@@ -20,11 +20,10 @@ from protos import trading_pb2 as pb
 from titan import subjects
 from titan.bus import Bus, Received
 from titan.errors import Transient
-from titan.logs import get_logger
+from titan.logs import Log
 from titan.phrases import lines_of
 
 EVENTS = "TITAN_EVT"
-_LOG = get_logger("execution")
 # Held back for less than the stream's patience of 30 s, so that a database that is away pauses the consumers instead of
 # sending the same messages round and round.
 HOLD_S = 20.0
@@ -55,15 +54,15 @@ FEEDS = (
 )
 
 
-async def consume_all(bus: Bus, scribe: Scribe, advance: Callable[[], None]) -> None:
+async def consume_all(bus: Bus, scribe: Scribe, advance: Callable[[], None], log: Log) -> None:
     """Starts every consumer; each runs until the bus closes."""
     for feed in FEEDS:
         await bus.consume(
-            EVENTS, feed.durable, feed.subject, feed.kind, _handler(feed, scribe, advance), concurrent=True
+            EVENTS, feed.durable, feed.subject, feed.kind, _handler(feed, scribe, advance, log), concurrent=True
         )
 
 
-def _handler(feed: Feed, scribe: Scribe, advance: Callable[[], None]) -> Callable[[Received[Message]], Any]:
+def _handler(feed: Feed, scribe: Scribe, advance: Callable[[], None], log: Log) -> Callable[[Received[Message]], Any]:
     async def handle(received: Received[Message]) -> None:
         told = (feed.translate(received.message, received.envelope.id),)
         patience_s = HOLD_S
@@ -78,7 +77,7 @@ def _handler(feed: Feed, scribe: Scribe, advance: Callable[[], None]) -> Callabl
                     raise
                 await asyncio.sleep(wait_s)
         for line in lines_of(received.message):
-            _LOG.warning(line.phrase.value, **line.fields)
+            log.warning(line.phrase.value, **line.fields)
         advance()
 
     return handle

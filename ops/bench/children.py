@@ -32,6 +32,14 @@ def quiet_loop(work: Coroutine[Any, Any, T]) -> T:
         return runner.run(work)
 
 
+async def _ready_line(output: asyncio.StreamReader) -> bytes:
+    """The object that a process prints when it is ready, after whatever it logs before; empty when it ended instead."""
+    while True:
+        line = await output.readline()
+        if not line or line.startswith(b"{"):
+            return line
+
+
 @dataclass(frozen=True, slots=True)
 class Child:
     """A process that said it is ready; `ready` is the JSON object it said it with."""
@@ -62,7 +70,7 @@ class Child:
             try:
                 assert process.stdout is not None
                 try:
-                    line = await asyncio.wait_for(process.stdout.readline(), READY_TIMEOUT_S)
+                    line = await asyncio.wait_for(_ready_line(process.stdout), READY_TIMEOUT_S)
                 except TimeoutError:
                     raise TimedOut(f"{module} {arguments[0]} was not ready within {READY_TIMEOUT_S:.0f} s") from None
                 if not line:

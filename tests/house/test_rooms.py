@@ -43,5 +43,10 @@ def test_nothing_is_left_unfinished() -> None:
     assert mentions(UNFINISHED, *ROOMS, "tests") == []
 
 
+def test_no_module_binds_a_logger_before_logging_is_configured() -> None:
+    """Bound at import it would write in another form, to the standard output and not to the actor's log."""
+    assert mentions(re.compile(r"^\w+ *(?:: *\w+ *)?= *get_logger\("), *ROOMS) == []
+
+
 def test_no_file_knows_the_machine_it_was_written_on() -> None:
     assert mentions(MACHINE_PATH, *ROOMS, "tests") == []

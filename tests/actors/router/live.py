@@ -107,6 +107,10 @@ class World:
     async def start_router(self, path: str = "actors.router.actor:Router") -> None:
         """Starts a router and waits until it is Ready and has heard a ticker and the brain."""
         self.router = await Process.start("titan.process", path, "--home", str(self.home))
+        await self.told()
+
+    async def told(self) -> None:
+        """Waits until whoever runs now has heard a ticker and the brain."""
         heard = self.played
 
         async def fresh() -> bool:
@@ -205,9 +209,11 @@ class World:
                 trading_pb2.ORDER_STATE_REJECTED,
             )
             own = [each for each in self.orders if each.intent_id == intent_id and each.role in (1, 4, 5)]
+            refused = [each for each in self.rejects if each.intent_id == intent_id]
+            assert own or not refused, refused
             return next((each for each in own if each.state in states), None)
 
-        found: trading_pb2.OrderEvent = await until(ended, f"an end of {intent_id}: {self.rejects}")
+        found: trading_pb2.OrderEvent = await until(ended, f"an end of {intent_id}")
         return found
 
     async def venue_position(self) -> Decimal:

@@ -42,6 +42,7 @@ class Pair:
     async def start(self, path: str) -> Process:
         process = await Process.start("titan.process", path, "--home", str(self.here.home))
         self.started.append(process)
+        await self.here.told()
         return process
 
     async def health(self, port: str) -> dict[str, Any]:
