@@ -26,6 +26,7 @@ class Bench:
 BENCHES: dict[str, Bench] = {
     "order-path": Bench("what one intent costs inside the router, without the wire", "order_path"),
     "signal-to-socket": Bench("a signal published until its order is at the venue, across processes", "signal_path"),
+    "matching": Bench("orders a second in the paper venue's matching core", "matching"),
     "absorb": Bench("trades a second that one phase takes, injected behind ccxt", "absorb"),
     "cancel-under-flood": Bench("a disarm until its cancel is at the venue, while trades flood", "cancel"),
     "recovery": Bench("kill -9 to Ready, for every actor of the whole system", "recovery"),

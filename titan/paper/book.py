@@ -7,7 +7,7 @@ Never: money, positions or time; the core decides what a fill means.
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
@@ -15,6 +15,7 @@ from titan.paper.orders import ZERO, Order, Side
 
 Level = tuple[Decimal, Decimal]
 
+_LAST = 2**63
 UNSEEN_QUEUE = Decimal(10) ** 15
 """Queue ahead of an order whose price lies beyond the visible book; the next snapshot that shows it cuts it down."""
 
@@ -29,11 +30,11 @@ class VisibleBook:
     def replace(self, bids: Sequence[Level], asks: Sequence[Level]) -> None:
         """Takes a new snapshot, best price first; earlier consumption is forgotten."""
         for side, levels in ((Side.BUY, bids), (Side.SELL, asks)):
-            self._levels[side] = [[price, qty] for price, qty in levels if qty > 0]
+            self._levels[side] = list(map(list, levels))
             self._depth_price[side] = levels[-1][0] if levels else None
 
     def levels(self, side: Side) -> list[list[Decimal]]:
-        """Bids for BUY, asks for SELL, best first, as [price, quantity left]; callers must not change them."""
+        """Bids for BUY, asks for SELL, best first, as [price, quantity left, zero when all is taken]; not to be changed."""
         return self._levels[side]
 
     def best(self, side: Side) -> Decimal | None:
@@ -82,9 +83,10 @@ class VisibleBook:
         deepest = self._depth_price[side]
         if deepest is None or (price < deepest if side is Side.BUY else price > deepest):
             return UNSEEN_QUEUE
+        buys = side is Side.BUY
         for level_price, qty in self._levels[side]:
-            if level_price == price:
-                return qty
+            if level_price <= price if buys else level_price >= price:
+                return qty if level_price == price else ZERO
         return ZERO
 
 
@@ -96,6 +98,7 @@ class RestingQueue:
         self._sign = -1 if side is Side.BUY else 1
         self._keys: list[tuple[Decimal, int]] = []
         self._orders: dict[int, Order] = {}
+        self._reducing: dict[int, Order] = {}
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -108,14 +111,27 @@ class RestingQueue:
         orders = self._orders
         return iter([orders[key[1]] for key in self._keys])
 
+    def reaching(self, price: Decimal) -> list[Order]:
+        """The orders whose price is `price` or better, best first, earliest first within a price."""
+        orders = self._orders
+        end = bisect_right(self._keys, (self._sign * price, _LAST))
+        return [orders[seq] for _, seq in self._keys[:end]]
+
+    def reducing(self) -> list[Order]:
+        """The reduce-only orders, in the order of the queue."""
+        return sorted(self._reducing.values(), key=lambda order: (self._sign * order.price, order.seq))
+
     def add(self, order: Order) -> None:
         """Puts an order behind those of its price that are already here."""
         insort(self._keys, (self._sign * order.price, order.seq))
         self._orders[order.seq] = order
+        if order.reduce_only:
+            self._reducing[order.seq] = order
 
     def remove(self, order: Order) -> None:
         """Takes an order out; unknown orders are ignored."""
         if self._orders.pop(order.seq, None) is not None:
+            self._reducing.pop(order.seq, None)
             del self._keys[bisect_left(self._keys, (self._sign * order.price, order.seq))]
 
     def hits_of_trade(self, price: Decimal, qty: Decimal) -> list[tuple[Order, Decimal]]:

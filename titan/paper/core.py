@@ -45,6 +45,7 @@ from titan.paper.orders import (
 )
 
 MAX_OPEN_ORDERS = 500
+_MARKET = (FeedTrade, FeedBook, FeedMark, FeedLiquidation)
 
 
 class PaperVenueCore:
@@ -105,7 +106,7 @@ class PaperVenueCore:
             if state.position.next_funding_ms and now_ms >= state.position.next_funding_ms:
                 settlement.pay_funding(desk, state)
         reply: Accepted | Refused = Accepted()
-        if isinstance(event, FeedTrade | FeedBook | FeedMark | FeedLiquidation):
+        if isinstance(event, _MARKET):
             self._on_market(event)
         else:
             reply = self._on_command(event)

@@ -99,11 +99,7 @@ def fill(desk: Desk, state: SymbolState, order: Order, price: Decimal, qty: Deci
 
 def _trim_reduce_only(desk: Desk, state: SymbolState) -> None:
     for queue in state.queues.values():
-        if not len(queue):
-            continue
-        for order in list(queue):
-            if not order.reduce_only:
-                continue
+        for order in queue.reducing():
             room = state.room(order.side)
             if room == 0:
                 desk.finish(order, OrderStatus.CANCELLED, Reason.REDUCE_ONLY, CancelType.BY_REDUCE_ONLY)
@@ -132,7 +128,8 @@ def on_book(desk: Desk, state: SymbolState, event: FeedBook) -> None:
     for side, queue in state.queues.items():
         if not len(queue):
             continue
-        for order in list(queue):
+        best = state.book.best(side.opposite)
+        for order in queue.reaching(best) if best is not None else ():
             if not state.book.crosses(side, order.price):
                 break
             for price, qty in state.book.plan(side, order.leaves, order.price):

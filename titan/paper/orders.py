@@ -6,10 +6,10 @@ Never: a rule of matching or margin; those live in the book, the account and the
 
 from __future__ import annotations
 
-import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from enum import IntEnum, StrEnum
+from operator import attrgetter
 
 ZERO = Decimal(0)
 MAX_LINK_ID = 36
@@ -233,7 +233,10 @@ class Order:
 
     def snapshot(self) -> Order:
         """An independent copy for effects and queries."""
-        return copy.copy(self)
+        return Order(*_values(self))
+
+
+_values = attrgetter(*(each.name for each in fields(Order)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,14 @@ def test_order_path_reports_the_whole_and_each_part() -> None:
     assert parts["order path, whole"].n == parts["journal: row written"].n
 
 
+def test_matching_trades_and_reports_orders_a_second_and_the_cost_of_each_kind() -> None:
+    report = BENCHES["matching"].run(TINY)
+    check(report, "orders and cancels, with the market between them", "the same by processor time", "a resting order")
+    assert report.rows[0].n >= 1
+    assert "fills, 0 of" in report.notes[0]
+    assert not report.notes[0].startswith("0 fills")
+
+
 def test_absorb_measures_real_processes_and_each_core() -> None:
     report = BENCHES["absorb"].run(TINY)
     check(report, "across processes over the bus", "in process: phase, bytes to decision")

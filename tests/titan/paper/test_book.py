@@ -134,3 +134,22 @@ def test_removing_an_order_twice_is_harmless() -> None:
     queue.remove(order)
     assert len(queue) == 0
     assert order not in queue
+
+
+def test_the_orders_that_a_price_reaches_come_best_first_and_at_one_price_in_time_order() -> None:
+    bids = queue_of(
+        Side.BUY, *(resting(n, Side.BUY, price, "1") for n, price in enumerate(("99", "101", "100", "101")))
+    )
+    asks = queue_of(Side.SELL, *(resting(n, Side.SELL, price, "1") for n, price in enumerate(("101", "99", "100"))))
+    assert [order.seq for order in bids.reaching(D(100))] == [1, 3, 2]
+    assert [order.seq for order in asks.reaching(D(100))] == [1, 2]
+    assert bids.reaching(D(102)) == []
+
+
+def test_reduce_only_orders_are_known_until_they_leave_the_queue() -> None:
+    first, second, plain = (resting(n, Side.SELL, price, "1") for n, price in enumerate(("102", "101", "100")))
+    first.reduce_only = second.reduce_only = True
+    queue = queue_of(Side.SELL, first, second, plain)
+    assert queue.reducing() == [second, first]
+    queue.remove(second)
+    assert queue.reducing() == [first]
