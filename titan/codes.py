@@ -106,6 +106,23 @@ class RejectCode(StrEnum):
     NOT_LEADER = "NOT_LEADER"
 
 
+class AlgoEnd(StrEnum):
+    """How an intent that was worked by several orders came to its end."""
+
+    FILLED = "FILLED"
+    HEDGED = "HEDGED"
+    UNWOUND = "UNWOUND"
+    NAKED = "NAKED"
+    GAVE_UP = "GAVE_UP"
+    BEYOND_BAND = "BEYOND_BAND"
+    DEADLINE = "DEADLINE"
+    REFUSED = "REFUSED"
+    FORBIDDEN = "FORBIDDEN"
+    STOPPED = "STOPPED"
+    OVERTAKEN = "OVERTAKEN"
+    NOTHING_LEFT = "NOTHING_LEFT"
+
+
 class OperatorCode(StrEnum):
     """The router's answer to an operator's command."""
 
@@ -218,6 +235,20 @@ DESCRIPTIONS: dict[type[StrEnum], dict[str, str]] = {
         "NOT_AT_VENUE": "The order was in doubt, and the venue never knew it: it did not leave.",
         "JOURNAL_FAILED": "The journal could not be written, so nothing was sent.",
         "NOT_LEADER": "The router's lease had run out at the moment of the send, so nothing was sent.",
+    },
+    AlgoEnd: {
+        "FILLED": "All of it filled, but for what is below the venue's minimum.",
+        "HEDGED": "Both legs of a basis order stand in the same quantity.",
+        "UNWOUND": "The hedge could not be had in time, and the first leg was taken back.",
+        "NAKED": "A leg stands without its other one and could not be closed: a person is told.",
+        "GAVE_UP": "The style did all it may do, and not all filled.",
+        "BEYOND_BAND": "The market left the slippage band before the last crossing.",
+        "DEADLINE": "The time of the execution was over.",
+        "REFUSED": "The venue refused five orders in a row.",
+        "FORBIDDEN": "A check of the router said no to the next order, and waiting would not change it.",
+        "STOPPED": "Trading left ACTIVE while the intent would still have raised risk.",
+        "OVERTAKEN": "A close of the same symbol arrived while it was still opening.",
+        "NOTHING_LEFT": "It was closing a position that is gone.",
     },
     OperatorCode: {
         "DONE": "The command was carried out.",

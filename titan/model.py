@@ -72,6 +72,37 @@ class OrderRole(StrEnum):
     EXTERNAL = "EXTERNAL"
 
 
+class Style(StrEnum):
+    """How an intent is worked when it is not one plain order. See `titan.algos`."""
+
+    MAKER_FIRST = "MAKER_FIRST"
+    PEG = "PEG"
+    TWAP = "TWAP"
+    ICEBERG = "ICEBERG"
+    BASIS = "BASIS"
+
+
+@value
+class Execution:
+    """A style and its parameters; zero takes the style's default. Times are market ms, `display` base units.
+
+    `hedge_*` are a basis order's second leg: the same quantity of `hedge_symbol` on the other side.
+    """
+
+    style: Style
+    duration_ms: int = 0
+    reprice_ms: int = 0
+    reprices: int = 0
+    cross: bool = False
+    offset_ticks: int = 0
+    slices: int = 0
+    display: Decimal | None = None
+    hedge_symbol: str = ""
+    hedge_reference_price: Decimal | None = None
+    hedge_stop_price: Decimal | None = None
+    hedge_ms: int = 0
+
+
 @value
 class Signal:
     """What a phase proposes. `requested_size` and all sizes of signals are USD notional."""
@@ -97,6 +128,7 @@ class Signal:
     ttl_ms: int
     t_wall_ns: int = 0
     metadata: Mapping[str, str] = field(default_factory=dict)
+    execution: Execution | None = None
 
 
 @value
@@ -127,6 +159,7 @@ class Intent:
     trap_type: str = ""
     decision_id: str = ""
     t_wall_ns: int = 0
+    execution: Execution | None = None
 
 
 @value

@@ -14,6 +14,7 @@ CORES = (
     "supervisors.liveness",
     "supervisors.machine",
     "supervisors.nested",
+    "titan.algos",
     "titan.invariants",
     "titan.paper.core",
     "titan.paper.faults",
