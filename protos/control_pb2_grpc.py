@@ -114,6 +114,16 @@ class ControlStub:
                 request_serializer=protos_dot_control__pb2.GetPolicyRequest.SerializeToString,
                 response_deserializer=protos_dot_control__pb2.GetPolicyResponse.FromString,
                 _registered_method=True)
+        self.CancelOrder = channel.unary_unary(
+                '/titan.control.v1.Control/CancelOrder',
+                request_serializer=protos_dot_control__pb2.CancelOrderRequest.SerializeToString,
+                response_deserializer=protos_dot_control__pb2.CancelOrderResponse.FromString,
+                _registered_method=True)
+        self.AmendOrder = channel.unary_unary(
+                '/titan.control.v1.Control/AmendOrder',
+                request_serializer=protos_dot_control__pb2.AmendOrderRequest.SerializeToString,
+                response_deserializer=protos_dot_control__pb2.AmendOrderResponse.FromString,
+                _registered_method=True)
         self.SubmitManualIntent = channel.unary_unary(
                 '/titan.control.v1.Control/SubmitManualIntent',
                 request_serializer=protos_dot_control__pb2.SubmitManualIntentRequest.SerializeToString,
@@ -235,6 +245,18 @@ class ControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CancelOrder(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AmendOrder(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SubmitManualIntent(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -341,6 +363,16 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.GetPolicy,
                     request_deserializer=protos_dot_control__pb2.GetPolicyRequest.FromString,
                     response_serializer=protos_dot_control__pb2.GetPolicyResponse.SerializeToString,
+            ),
+            'CancelOrder': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelOrder,
+                    request_deserializer=protos_dot_control__pb2.CancelOrderRequest.FromString,
+                    response_serializer=protos_dot_control__pb2.CancelOrderResponse.SerializeToString,
+            ),
+            'AmendOrder': grpc.unary_unary_rpc_method_handler(
+                    servicer.AmendOrder,
+                    request_deserializer=protos_dot_control__pb2.AmendOrderRequest.FromString,
+                    response_serializer=protos_dot_control__pb2.AmendOrderResponse.SerializeToString,
             ),
             'SubmitManualIntent': grpc.unary_unary_rpc_method_handler(
                     servicer.SubmitManualIntent,
@@ -795,6 +827,60 @@ class Control:
             '/titan.control.v1.Control/GetPolicy',
             protos_dot_control__pb2.GetPolicyRequest.SerializeToString,
             protos_dot_control__pb2.GetPolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelOrder(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/titan.control.v1.Control/CancelOrder',
+            protos_dot_control__pb2.CancelOrderRequest.SerializeToString,
+            protos_dot_control__pb2.CancelOrderResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AmendOrder(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/titan.control.v1.Control/AmendOrder',
+            protos_dot_control__pb2.AmendOrderRequest.SerializeToString,
+            protos_dot_control__pb2.AmendOrderResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -47,6 +47,8 @@ class ControlStub:
     RestartActor: _grpc.UnaryUnaryMultiCallable[_control_pb2.RestartActorRequest, _control_pb2.RestartActorResponse]
     Reconcile: _grpc.UnaryUnaryMultiCallable[_control_pb2.ReconcileRequest, _control_pb2.ReconcileResponse]
     GetPolicy: _grpc.UnaryUnaryMultiCallable[_control_pb2.GetPolicyRequest, _control_pb2.GetPolicyResponse]
+    CancelOrder: _grpc.UnaryUnaryMultiCallable[_control_pb2.CancelOrderRequest, _control_pb2.CancelOrderResponse]
+    AmendOrder: _grpc.UnaryUnaryMultiCallable[_control_pb2.AmendOrderRequest, _control_pb2.AmendOrderResponse]
     SubmitManualIntent: _grpc.UnaryUnaryMultiCallable[_control_pb2.SubmitManualIntentRequest, _control_pb2.SubmitManualIntentResponse]
     WatchEvents: _grpc.UnaryStreamMultiCallable[_control_pb2.WatchEventsRequest, _control_pb2.WatchEventsResponse]
     WatchActors: _grpc.UnaryStreamMultiCallable[_control_pb2.WatchActorsRequest, _control_pb2.WatchActorsResponse]
@@ -71,6 +73,8 @@ class ControlAsyncStub(ControlStub):
     RestartActor: _aio.UnaryUnaryMultiCallable[_control_pb2.RestartActorRequest, _control_pb2.RestartActorResponse]  # type: ignore[assignment]
     Reconcile: _aio.UnaryUnaryMultiCallable[_control_pb2.ReconcileRequest, _control_pb2.ReconcileResponse]  # type: ignore[assignment]
     GetPolicy: _aio.UnaryUnaryMultiCallable[_control_pb2.GetPolicyRequest, _control_pb2.GetPolicyResponse]  # type: ignore[assignment]
+    CancelOrder: _aio.UnaryUnaryMultiCallable[_control_pb2.CancelOrderRequest, _control_pb2.CancelOrderResponse]  # type: ignore[assignment]
+    AmendOrder: _aio.UnaryUnaryMultiCallable[_control_pb2.AmendOrderRequest, _control_pb2.AmendOrderResponse]  # type: ignore[assignment]
     SubmitManualIntent: _aio.UnaryUnaryMultiCallable[_control_pb2.SubmitManualIntentRequest, _control_pb2.SubmitManualIntentResponse]  # type: ignore[assignment]
     WatchEvents: _aio.UnaryStreamMultiCallable[_control_pb2.WatchEventsRequest, _control_pb2.WatchEventsResponse]  # type: ignore[assignment]
     WatchActors: _aio.UnaryStreamMultiCallable[_control_pb2.WatchActorsRequest, _control_pb2.WatchActorsResponse]  # type: ignore[assignment]
@@ -188,6 +192,20 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         request: _control_pb2.GetPolicyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.GetPolicyResponse, _abc.Awaitable[_control_pb2.GetPolicyResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def CancelOrder(
+        self,
+        request: _control_pb2.CancelOrderRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.CancelOrderResponse, _abc.Awaitable[_control_pb2.CancelOrderResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def AmendOrder(
+        self,
+        request: _control_pb2.AmendOrderRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.AmendOrderResponse, _abc.Awaitable[_control_pb2.AmendOrderResponse]]: ...
 
     @_abc_1.abstractmethod
     def SubmitManualIntent(

@@ -89,6 +89,10 @@ class _OrderTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OrderType.V
     ORDER_TYPE_IOC: _OrderType.ValueType  # 4
     ORDER_TYPE_STOP_MARKET: _OrderType.ValueType  # 5
     ORDER_TYPE_TAKE_PROFIT_MARKET: _OrderType.ValueType  # 6
+    ORDER_TYPE_FOK: _OrderType.ValueType  # 7
+    ORDER_TYPE_STOP_LIMIT: _OrderType.ValueType  # 8
+    ORDER_TYPE_TAKE_PROFIT_LIMIT: _OrderType.ValueType  # 9
+    ORDER_TYPE_TRAILING_STOP: _OrderType.ValueType  # 10
 
 class OrderType(_OrderType, metaclass=_OrderTypeEnumTypeWrapper): ...
 
@@ -99,6 +103,10 @@ ORDER_TYPE_POST_ONLY: OrderType.ValueType  # 3
 ORDER_TYPE_IOC: OrderType.ValueType  # 4
 ORDER_TYPE_STOP_MARKET: OrderType.ValueType  # 5
 ORDER_TYPE_TAKE_PROFIT_MARKET: OrderType.ValueType  # 6
+ORDER_TYPE_FOK: OrderType.ValueType  # 7
+ORDER_TYPE_STOP_LIMIT: OrderType.ValueType  # 8
+ORDER_TYPE_TAKE_PROFIT_LIMIT: OrderType.ValueType  # 9
+ORDER_TYPE_TRAILING_STOP: OrderType.ValueType  # 10
 Global___OrderType: _TypeAlias = OrderType  # noqa: Y015
 
 class _OrderRole:
@@ -183,6 +191,69 @@ TRADING_STATE_HALTED: TradingState.ValueType  # 4
 Global___TradingState: _TypeAlias = TradingState  # noqa: Y015
 
 @_typing.final
+class Target(_message.Message):
+    """Target is one take-profit of a bracket: a share of what the entry fills, at a price."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRICE_FIELD_NUMBER: _builtins.int
+    SHARE_FIELD_NUMBER: _builtins.int
+    MARKET_FIELD_NUMBER: _builtins.int
+    price: _builtins.str
+    share: _builtins.str
+    """above 0, at most 1; the shares of all targets add up to 1"""
+    market: _builtins.bool
+    """a market order once the price is reached, instead of a limit order that rests there"""
+    def __init__(
+        self,
+        *,
+        price: _builtins.str = ...,
+        share: _builtins.str = ...,
+        market: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["market", b"market", "price", b"price", "share", b"share"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Target: _TypeAlias = Target  # noqa: Y015
+
+@_typing.final
+class Terms(_message.Message):
+    """Terms are what only some orders have."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRIGGER_PRICE_FIELD_NUMBER: _builtins.int
+    TRAIL_FIELD_NUMBER: _builtins.int
+    GOOD_TILL_MS_FIELD_NUMBER: _builtins.int
+    TARGETS_FIELD_NUMBER: _builtins.int
+    trigger_price: _builtins.str
+    """of an order that waits for a price"""
+    trail: _builtins.str
+    """the stop follows the best price at this distance, in price units"""
+    good_till_ms: _builtins.int
+    """market time after which the order is cancelled and ends EXPIRED; 0 for never"""
+    @_builtins.property
+    def targets(self) -> _containers.RepeatedCompositeFieldContainer[Global___Target]: ...
+    def __init__(
+        self,
+        *,
+        trigger_price: _builtins.str = ...,
+        trail: _builtins.str = ...,
+        good_till_ms: _builtins.int = ...,
+        targets: _abc.Iterable[Global___Target] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["good_till_ms", b"good_till_ms", "targets", b"targets", "trail", b"trail", "trigger_price", b"trigger_price"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Terms: _TypeAlias = Terms  # noqa: Y015
+
+@_typing.final
 class Signal(_message.Message):
     """Signal is what a phase proposes. Sizes are USD notional."""
 
@@ -229,6 +300,7 @@ class Signal(_message.Message):
     TTL_MS_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     T_WALL_NS_FIELD_NUMBER: _builtins.int
+    TERMS_FIELD_NUMBER: _builtins.int
     signal_id: _builtins.str
     phase: Global___Phase.ValueType
     action: Global___SignalAction.ValueType
@@ -257,6 +329,8 @@ class Signal(_message.Message):
     """wall time of publication, for latency figures only"""
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    @_builtins.property
+    def terms(self) -> Global___Terms: ...
     def __init__(
         self,
         *,
@@ -281,10 +355,11 @@ class Signal(_message.Message):
         ttl_ms: _builtins.int = ...,
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         t_wall_ns: _builtins.int = ...,
+        terms: Global___Terms | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["terms", b"terms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "confidence", b"confidence", "entry_price", b"entry_price", "leverage", b"leverage", "max_slippage_bps", b"max_slippage_bps", "metadata", b"metadata", "order_type", b"order_type", "phase", b"phase", "requested_size_usd", b"requested_size_usd", "side", b"side", "signal_id", b"signal_id", "stop_price", b"stop_price", "symbol", b"symbol", "t_exchange_ms", b"t_exchange_ms", "t_signal_ms", b"t_signal_ms", "t_wall_ns", b"t_wall_ns", "target_price", b"target_price", "trap_type", b"trap_type", "ttl_ms", b"ttl_ms", "venue", b"venue", "volatility", b"volatility"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "confidence", b"confidence", "entry_price", b"entry_price", "leverage", b"leverage", "max_slippage_bps", b"max_slippage_bps", "metadata", b"metadata", "order_type", b"order_type", "phase", b"phase", "requested_size_usd", b"requested_size_usd", "side", b"side", "signal_id", b"signal_id", "stop_price", b"stop_price", "symbol", b"symbol", "t_exchange_ms", b"t_exchange_ms", "t_signal_ms", b"t_signal_ms", "t_wall_ns", b"t_wall_ns", "target_price", b"target_price", "terms", b"terms", "trap_type", b"trap_type", "ttl_ms", b"ttl_ms", "venue", b"venue", "volatility", b"volatility"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -320,6 +395,7 @@ class Intent(_message.Message):
     TRAP_TYPE_FIELD_NUMBER: _builtins.int
     DECISION_ID_FIELD_NUMBER: _builtins.int
     T_WALL_NS_FIELD_NUMBER: _builtins.int
+    TERMS_FIELD_NUMBER: _builtins.int
     intent_id: _builtins.str
     signal_id: _builtins.str
     phase: Global___Phase.ValueType
@@ -349,6 +425,8 @@ class Intent(_message.Message):
     decision_id: _builtins.str
     t_wall_ns: _builtins.int
     """carried over from the signal"""
+    @_builtins.property
+    def terms(self) -> Global___Terms: ...
     def __init__(
         self,
         *,
@@ -376,10 +454,11 @@ class Intent(_message.Message):
         trap_type: _builtins.str = ...,
         decision_id: _builtins.str = ...,
         t_wall_ns: _builtins.int = ...,
+        terms: Global___Terms | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["terms", b"terms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "action", b"action", "decision_id", b"decision_id", "intent_id", b"intent_id", "leverage", b"leverage", "limit_price", b"limit_price", "max_slippage_bps", b"max_slippage_bps", "order_type", b"order_type", "phase", b"phase", "policy_hash", b"policy_hash", "quantity", b"quantity", "reference_price", b"reference_price", "side", b"side", "signal_id", b"signal_id", "size_usd", b"size_usd", "stop_price", b"stop_price", "symbol", b"symbol", "t_decision_ms", b"t_decision_ms", "t_signal_ms", b"t_signal_ms", "t_wall_ns", b"t_wall_ns", "target_price", b"target_price", "trap_type", b"trap_type", "ttl_ms", b"ttl_ms", "venue", b"venue"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "action", b"action", "decision_id", b"decision_id", "intent_id", b"intent_id", "leverage", b"leverage", "limit_price", b"limit_price", "max_slippage_bps", b"max_slippage_bps", "order_type", b"order_type", "phase", b"phase", "policy_hash", b"policy_hash", "quantity", b"quantity", "reference_price", b"reference_price", "side", b"side", "signal_id", b"signal_id", "size_usd", b"size_usd", "stop_price", b"stop_price", "symbol", b"symbol", "t_decision_ms", b"t_decision_ms", "t_signal_ms", b"t_signal_ms", "t_wall_ns", b"t_wall_ns", "target_price", b"target_price", "terms", b"terms", "trap_type", b"trap_type", "ttl_ms", b"ttl_ms", "venue", b"venue"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -416,6 +495,10 @@ class OrderEvent(_message.Message):
     TS_MS_FIELD_NUMBER: _builtins.int
     PHASE_FIELD_NUMBER: _builtins.int
     VENUE_TS_MS_FIELD_NUMBER: _builtins.int
+    REPLACES_FIELD_NUMBER: _builtins.int
+    LEG_FIELD_NUMBER: _builtins.int
+    EXPIRES_MS_FIELD_NUMBER: _builtins.int
+    TRAIL_FIELD_NUMBER: _builtins.int
     journal_seq: _builtins.int
     term: _builtins.int
     client_order_id: _builtins.str
@@ -443,6 +526,13 @@ class OrderEvent(_message.Message):
     """wall time"""
     phase: Global___Phase.ValueType
     venue_ts_ms: _builtins.int
+    replaces: _builtins.str
+    """the client order id this order stands in for"""
+    leg: _builtins.int
+    """which target of its bracket, from 1; 0 for none"""
+    expires_ms: _builtins.int
+    """market time, 0 for never"""
+    trail: _builtins.str
     def __init__(
         self,
         *,
@@ -471,10 +561,14 @@ class OrderEvent(_message.Message):
         ts_ms: _builtins.int = ...,
         phase: Global___Phase.ValueType = ...,
         venue_ts_ms: _builtins.int = ...,
+        replaces: _builtins.str = ...,
+        leg: _builtins.int = ...,
+        expires_ms: _builtins.int = ...,
+        trail: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "average_price", b"average_price", "child", b"child", "client_order_id", b"client_order_id", "code", b"code", "detail", b"detail", "filled_quantity", b"filled_quantity", "intent_id", b"intent_id", "journal_seq", b"journal_seq", "order_type", b"order_type", "phase", b"phase", "price", b"price", "quantity", b"quantity", "reduce_only", b"reduce_only", "role", b"role", "side", b"side", "signal_id", b"signal_id", "state", b"state", "symbol", b"symbol", "term", b"term", "trigger_price", b"trigger_price", "ts_ms", b"ts_ms", "venue", b"venue", "venue_order_id", b"venue_order_id", "venue_ts_ms", b"venue_ts_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "average_price", b"average_price", "child", b"child", "client_order_id", b"client_order_id", "code", b"code", "detail", b"detail", "expires_ms", b"expires_ms", "filled_quantity", b"filled_quantity", "intent_id", b"intent_id", "journal_seq", b"journal_seq", "leg", b"leg", "order_type", b"order_type", "phase", b"phase", "price", b"price", "quantity", b"quantity", "reduce_only", b"reduce_only", "replaces", b"replaces", "role", b"role", "side", b"side", "signal_id", b"signal_id", "state", b"state", "symbol", b"symbol", "term", b"term", "trail", b"trail", "trigger_price", b"trigger_price", "ts_ms", b"ts_ms", "venue", b"venue", "venue_order_id", b"venue_order_id", "venue_ts_ms", b"venue_ts_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -955,12 +1049,22 @@ class OperatorCommand(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     OPERATOR_ID_FIELD_NUMBER: _builtins.int
     TS_MS_FIELD_NUMBER: _builtins.int
+    CLIENT_ORDER_ID_FIELD_NUMBER: _builtins.int
+    PRICE_FIELD_NUMBER: _builtins.int
+    QUANTITY_FIELD_NUMBER: _builtins.int
+    TRIGGER_PRICE_FIELD_NUMBER: _builtins.int
     command_id: _builtins.str
     action: _builtins.str
-    """arm, disarm, reduce, halt, resume, flatten"""
+    """arm, disarm, reduce, halt, resume, flatten, cancel_order, amend_order"""
     reason: _builtins.str
     operator_id: _builtins.str
     ts_ms: _builtins.int
+    client_order_id: _builtins.str
+    """of cancel_order and amend_order"""
+    price: _builtins.str
+    """of amend_order; empty keeps it"""
+    quantity: _builtins.str
+    trigger_price: _builtins.str
     def __init__(
         self,
         *,
@@ -969,10 +1073,14 @@ class OperatorCommand(_message.Message):
         reason: _builtins.str = ...,
         operator_id: _builtins.str = ...,
         ts_ms: _builtins.int = ...,
+        client_order_id: _builtins.str = ...,
+        price: _builtins.str = ...,
+        quantity: _builtins.str = ...,
+        trigger_price: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "command_id", b"command_id", "operator_id", b"operator_id", "reason", b"reason", "ts_ms", b"ts_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "client_order_id", b"client_order_id", "command_id", b"command_id", "operator_id", b"operator_id", "price", b"price", "quantity", b"quantity", "reason", b"reason", "trigger_price", b"trigger_price", "ts_ms", b"ts_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -15,6 +15,7 @@ from actors.router import view
 from actors.router.announce import messages_of
 from actors.router.core import RouterCore
 from actors.router.effects import (
+    AmendOrder,
     Append,
     CancelOrder,
     Effect,
@@ -25,7 +26,17 @@ from actors.router.effects import (
     SendOrder,
     StateChanged,
 )
-from actors.router.events import BrainBeat, Event, IntentArrived, LinkChanged, QuoteSeen, SendFailed, Tick, TimerFired
+from actors.router.events import (
+    AmendFailed,
+    BrainBeat,
+    Event,
+    IntentArrived,
+    LinkChanged,
+    QuoteSeen,
+    SendFailed,
+    Tick,
+    TimerFired,
+)
 from actors.router.intake import quote_of, read_intent
 from actors.router.operator_door import read_command
 from actors.router.state import RouterConfig
@@ -225,6 +236,8 @@ class SimRouter(Process):
                 self.world.strike(Moment.CANCELLING, self)
                 self.boundary()
                 self.session.cancel(effect.order)
+            case AmendOrder():
+                self._amend(effect)
             case LookUp():
                 self.session.look_up(effect.order)
             case FetchExecutions():
@@ -252,6 +265,14 @@ class SimRouter(Process):
         self.world.checks.leaves(self, order, unwritten=bool(self._waiting))
         self.session.send(order)
         self.world.strike(Moment.SENT, self)
+
+    def _amend(self, wanted: AmendOrder) -> None:
+        if self._waiting and not wanted.order.reduce_only:
+            detail = "its row could not be written first"
+            self.feed(AmendFailed(wanted.order.client_order_id, wanted.number, "never_left", detail))
+            return
+        self.boundary()
+        self.session.amend(wanted)
 
     # the journal, and what the bus hears of it
 

@@ -9,8 +9,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
 
+from actors.router.effects import AmendOrder
 from actors.router.events import (
     Acked,
+    Amended,
+    AmendFailed,
     CancelFailed,
     Event,
     ExecutionsSeen,
@@ -100,6 +103,26 @@ class SimSession:
 
         def request() -> None:
             self._venue.cancel(order.symbol, cid, order.venue_order_id)
+
+        self._venue.call("cancel", request, self._to_process(answered))
+
+    def amend(self, wanted: AmendOrder) -> None:
+        """Changes an order in place; its outcome comes back as an event."""
+        cid = wanted.order.client_order_id
+
+        def answered(outcome: object) -> None:
+            match outcome:
+                case Rejected():
+                    self._feed(AmendFailed(cid, wanted.number, "refused", outcome.detail))
+                case Transient():
+                    self._feed(AmendFailed(cid, wanted.number, "never_left", str(outcome)))
+                case Ambiguous():
+                    self._feed(AmendFailed(cid, wanted.number, "in_doubt", str(outcome)))
+                case _:
+                    self._feed(Amended(cid, wanted.number))
+
+        def request() -> None:
+            self._venue.amend(wanted.order, wanted.price, wanted.quantity, wanted.trigger_price)
 
         self._venue.call("cancel", request, self._to_process(answered))
 

@@ -20,7 +20,7 @@ from titan.errors import Ambiguous, Rejected, Transient
 from titan.instruments import Instrument as Listed
 from titan.model import Order
 from titan.paper import orders as paper
-from titan.paper.commands import CancelOrder, PlaceOrder
+from titan.paper.commands import AmendOrder, CancelOrder, PlaceOrder
 from titan.paper.core import PaperVenueCore
 from titan.paper.desk import Remembered
 from titan.paper.feeds.base import FeedBook, FeedEvent, FeedMark, FeedTrade
@@ -232,6 +232,23 @@ class SimVenue:
     def cancel(self, symbol: str, client_id: str, venue_id: str) -> None:
         """Cancels. Raises Rejected."""
         reply = self._apply(CancelOrder(VENUE_IDS[symbol], venue_id, "" if venue_id else client_id)).reply
+        if isinstance(reply, paper.Refused):
+            raise _refusal(reply)
+
+    def amend(
+        self, order: Order, price: Decimal | None, quantity: Decimal | None, trigger_price: Decimal | None
+    ) -> None:
+        """Changes an open order in place. Raises Rejected or Ambiguous."""
+        zero = Decimal(0)
+        wanted = AmendOrder(
+            VENUE_IDS[order.symbol],
+            order.venue_order_id,
+            "" if order.venue_order_id else order.client_order_id,
+            quantity or zero,
+            price or zero,
+            trigger_price or zero,
+        )
+        reply = self._apply(wanted).reply
         if isinstance(reply, paper.Refused):
             raise _refusal(reply)
 

@@ -104,6 +104,9 @@ class RejectCode(StrEnum):
     NOT_AT_VENUE = "NOT_AT_VENUE"
     JOURNAL_FAILED = "JOURNAL_FAILED"
     NOT_LEADER = "NOT_LEADER"
+    ORDER_TYPE_UNSUPPORTED = "ORDER_TYPE_UNSUPPORTED"
+    TERMS_INVALID = "TERMS_INVALID"
+    NOT_AMENDABLE = "NOT_AMENDABLE"
 
 
 class AlgoEnd(StrEnum):
@@ -134,6 +137,8 @@ class OperatorCode(StrEnum):
     UNAUTHORISED = "UNAUTHORISED"
     REASON_MISSING = "REASON_MISSING"
     UNKNOWN_COMMAND = "UNKNOWN_COMMAND"
+    NO_SUCH_ORDER = "NO_SUCH_ORDER"
+    ORDER_REFUSED = "ORDER_REFUSED"
 
 
 class DifferenceKind(StrEnum):
@@ -235,6 +240,9 @@ DESCRIPTIONS: dict[type[StrEnum], dict[str, str]] = {
         "NOT_AT_VENUE": "The order was in doubt, and the venue never knew it: it did not leave.",
         "JOURNAL_FAILED": "The journal could not be written, so nothing was sent.",
         "NOT_LEADER": "The router's lease had run out at the moment of the send, so nothing was sent.",
+        "ORDER_TYPE_UNSUPPORTED": "The venue does not offer this order type.",
+        "TERMS_INVALID": "Trigger, trail, expiry or targets make no sense for this order.",
+        "NOT_AMENDABLE": "The order can't be changed as asked: it is over, a change is on its way, or risk would rise.",
     },
     AlgoEnd: {
         "FILLED": "All of it filled, but for what is below the venue's minimum.",
@@ -259,6 +267,8 @@ DESCRIPTIONS: dict[type[StrEnum], dict[str, str]] = {
         "UNAUTHORISED": "Refused: the sender may not give this command.",
         "REASON_MISSING": "Refused: this command needs a reason.",
         "UNKNOWN_COMMAND": "Refused: there is no such command.",
+        "NO_SUCH_ORDER": "Refused: the router has no live order of this client id.",
+        "ORDER_REFUSED": "Refused: this order can't be cancelled or changed as asked.",
     },
     DifferenceKind: {
         "ORDER_MISSING_AT_VENUE": "Journal and ledger know an order that the venue does not.",

@@ -59,6 +59,32 @@ class OrderType(StrEnum):
     IOC = "IOC"
     STOP_MARKET = "STOP_MARKET"
     TAKE_PROFIT_MARKET = "TAKE_PROFIT_MARKET"
+    FOK = "FOK"
+    STOP_LIMIT = "STOP_LIMIT"
+    TAKE_PROFIT_LIMIT = "TAKE_PROFIT_LIMIT"
+    TRAILING_STOP = "TRAILING_STOP"
+
+    @property
+    def waits(self) -> bool:
+        """Whether the order waits for a trigger price."""
+        return self in _WAITING
+
+    @property
+    def names_price(self) -> bool:
+        """Whether the order has a limit price."""
+        return self not in _PRICELESS
+
+
+_WAITING = frozenset(
+    {
+        OrderType.STOP_MARKET,
+        OrderType.STOP_LIMIT,
+        OrderType.TAKE_PROFIT_MARKET,
+        OrderType.TAKE_PROFIT_LIMIT,
+        OrderType.TRAILING_STOP,
+    }
+)
+_PRICELESS = frozenset({OrderType.MARKET, OrderType.STOP_MARKET, OrderType.TAKE_PROFIT_MARKET, OrderType.TRAILING_STOP})
 
 
 class OrderRole(StrEnum):
@@ -104,6 +130,36 @@ class Execution:
 
 
 @value
+class Target:
+    """One take-profit of a bracket: `share` (above 0, at most 1) of what the entry fills, at `price`.
+
+    A limit order that rests at the price, or with `market` a market order once the price is reached.
+    """
+
+    price: Decimal
+    share: Decimal
+    market: bool = False
+
+
+@value
+class Terms:
+    """What only some intents and orders have.
+
+    `trigger_price` is an intent's, an order has a field of its own. `trail` is a distance in price units: the stop
+    follows the best price seen at it and never moves back. `expires_ms` is market time, 0 for never. `targets` belong
+    to an entry, their shares add up to 1; `leg` counts them from 1 and stands in the order made for a target.
+    `replaces` is the client id of the order that this one stands in for.
+    """
+
+    trigger_price: Decimal | None = None
+    trail: Decimal | None = None
+    expires_ms: int = 0
+    targets: tuple[Target, ...] = ()
+    leg: int = 0
+    replaces: str = ""
+
+
+@value
 class Signal:
     """What a phase proposes. `requested_size` and all sizes of signals are USD notional."""
 
@@ -129,6 +185,7 @@ class Signal:
     t_wall_ns: int = 0
     metadata: Mapping[str, str] = field(default_factory=dict)
     execution: Execution | None = None
+    terms: Terms | None = None
 
 
 @value
@@ -160,6 +217,7 @@ class Intent:
     decision_id: str = ""
     t_wall_ns: int = 0
     execution: Execution | None = None
+    terms: Terms | None = None
 
 
 @value
@@ -283,6 +341,7 @@ class Order:
     created_ms: int = 0
     updated_ms: int = 0
     venue_ts_ms: int = 0
+    terms: Terms | None = None
 
     @property
     def remaining(self) -> Decimal:

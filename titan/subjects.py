@@ -14,7 +14,7 @@ SIGNAL_SUBMIT = "titan.signal.submit.v1"
 
 INTENT_PLACE_ALL = "titan.cmd.execution.>"
 OPERATOR_ALL = "titan.cmd.operator.>"
-OPERATOR_VERBS = ("arm", "disarm", "reduce", "halt", "resume", "flatten")
+OPERATOR_VERBS = ("arm", "disarm", "reduce", "halt", "resume", "flatten", "cancel_order", "amend_order")
 
 ORDER_EVENT = "titan.evt.execution.order.v1"
 FILL_ALL = "titan.evt.execution.fill.v1.>"

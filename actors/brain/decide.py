@@ -28,7 +28,7 @@ from titan.ids import IntentId, deterministic_ulid
 from titan.model import Action, Intent, OrderType, Position, Side, Signal
 from titan.money import ONE, ZERO, text_of
 
-PRICED = frozenset({OrderType.LIMIT, OrderType.POST_ONLY, OrderType.IOC})
+PRICED = frozenset(kind for kind in OrderType if kind.names_price)
 _QTY_STEP = Decimal("0.00000001")
 _LEVERAGE_STEP = Decimal("0.01")
 
@@ -95,10 +95,9 @@ def _check_ranges(signal: Signal, config: BrainConfig) -> None:
         raise ValueError(f"t_signal_ms must be above zero, got {signal.t_signal_ms}")
     if signal.order_type in PRICED and signal.entry_price is None:
         raise ValueError(f"a {signal.order_type.value} signal needs an entry_price")
-    if signal.order_type not in TAKING | PRICED:
-        raise ValueError(
-            f"order_type {signal.order_type.value} can't open or close; use MARKET, IOC, LIMIT or POST_ONLY"
-        )
+    trigger = None if signal.terms is None else signal.terms.trigger_price or signal.terms.trail
+    if signal.order_type.waits and trigger is None:
+        raise ValueError(f"a {signal.order_type.value} signal needs terms with a trigger_price or a trail")
 
 
 def _outcome(state: BrainState, signal: Signal, decision_id: str, now: Now) -> Outcome:
@@ -302,6 +301,7 @@ def _intent(
         trap_type=signal.trap_type,
         decision_id=decision_id,
         t_wall_ns=signal.t_wall_ns,
+        terms=signal.terms,
     )
     takes = signal.order_type in TAKING and opening
     state.quality.sent(now.wall_ms)

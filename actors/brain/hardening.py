@@ -16,7 +16,7 @@ from titan.codes import VetoCode
 from titan.model import OrderType, Signal
 from titan.money import BPS, ZERO, text_of
 
-TAKING = frozenset({OrderType.MARKET, OrderType.IOC})
+TAKING = frozenset({OrderType.MARKET, OrderType.IOC, OrderType.FOK})
 
 
 def policy_guards(state: BrainState, signal: Signal, size: Decimal, risk: RiskMetrics, now: Now) -> None:

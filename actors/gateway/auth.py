@@ -41,6 +41,8 @@ NEEDED_ROLE: dict[str, str] = {
     "RestartActor": "operator",
     "Reconcile": "operator",
     "SubmitManualIntent": "operator",
+    "CancelOrder": "operator",
+    "AmendOrder": "operator",
 }
 
 

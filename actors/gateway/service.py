@@ -21,23 +21,20 @@ from google.protobuf.message import Message
 
 from actors.gateway.auth import admit, refuse
 from actors.gateway.core import ReadModel
+from actors.gateway.order_calls import NO_ORDER, Context, OrderCalls, OrderFields
 from protos import brain_pb2, system_pb2, trading_pb2
 from protos import control_pb2 as pb
-from protos.control_pb2_grpc import ControlServicer
 from titan import subjects
 from titan.bus import Bus, Received
 from titan.clock import Clock
 from titan.errors import Rejected, Transient
 from titan.ids import new_ulid
-from titan.money import dec
 from titan.runtime import ApiTokens
 
-Context = grpc.aio.ServicerContext[object, object]
 MAX_ROWS = 1000
 COMMAND_TIMEOUT_S = 10.0
 FLATTEN_TIMEOUT_S = 30.0
 RECONCILE_TIMEOUT_S = 60.0
-DECISION_TIMEOUT_S = 5.0
 # The supervisor waits a minute for Ready.
 RESTART_TIMEOUT_S = 65.0
 RESTART_REFUSALS = {"NOT_FOUND": grpc.StatusCode.NOT_FOUND, "NOT_READY": grpc.StatusCode.ABORTED}
@@ -85,7 +82,7 @@ class Feed:
             self._watchers.discard(queue)
 
 
-class ControlService(ControlServicer):
+class ControlService(OrderCalls):
     """titan.control.v1.Control."""
 
     def __init__(
@@ -122,7 +119,9 @@ class ControlService(ControlServicer):
         except Rejected as error:
             await refuse(context, grpc.StatusCode.FAILED_PRECONDITION, error.code, error.detail)
 
-    async def _command(self, context: Context, method: str, verb: str, reason: str) -> trading_pb2.OperatorReceipt:
+    async def _command(
+        self, context: Context, method: str, verb: str, reason: str, order: OrderFields | None = None
+    ) -> trading_pb2.OperatorReceipt:
         role = await self._enter(context, method)
         if verb != "flatten" and not reason.strip():
             await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, "REASON_MISSING", f"{verb} needs a reason")
@@ -132,6 +131,7 @@ class ControlService(ControlServicer):
             reason=reason.strip() or verb,
             operator_id=f"grpc:{role}",
             ts_ms=time.time_ns() // 1_000_000,
+            **(order or NO_ORDER),
         )
         timeout_s = FLATTEN_TIMEOUT_S if verb == "flatten" else COMMAND_TIMEOUT_S
         receipt = await self._ask(
@@ -296,62 +296,6 @@ class ControlService(ControlServicer):
             router_policy_hash=reply.policy_hash,
             brain_policy_hash=self._model.brain_policy_hash,
         )
-
-    async def SubmitManualIntent(  # noqa: N802
-        self, request: pb.SubmitManualIntentRequest, context: Context
-    ) -> pb.SubmitManualIntentResponse:
-        """Sends a manual signal through the brain's own pipeline and returns its decision."""
-        role = await self._enter(context, "SubmitManualIntent")
-        if not request.reason.strip():
-            await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, "REASON_MISSING", "a manual trade needs a reason")
-        try:
-            size = dec(request.size_usd)
-        except ValueError as error:
-            await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, "INVALID_SIZE", f"size_usd: {error}")
-        if request.action == trading_pb2.SIGNAL_ACTION_OPEN and size <= 0:
-            await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, "INVALID_SIZE", "size_usd must be above zero")
-        now = self._clock.now()
-        signal = trading_pb2.Signal(
-            signal_id=f"manual-{new_ulid()}",
-            phase=trading_pb2.PHASE_MANUAL,
-            action=request.action,
-            venue="auto",
-            symbol=request.symbol,
-            side=request.side,
-            requested_size_usd=request.size_usd,
-            stop_price=request.stop_price,
-            target_price=request.target_price,
-            confidence=100.0,
-            trap_type="MANUAL",
-            order_type=trading_pb2.ORDER_TYPE_MARKET,
-            t_signal_ms=now.market_ms,
-            t_exchange_ms=now.market_ms,
-            ttl_ms=5000,
-            metadata={"reason": request.reason, "operator_id": f"grpc:{role}"},
-            t_wall_ns=time.time_ns(),
-        )
-        watch = self._feed.watch()
-        decided = asyncio.create_task(self._decision(watch, signal.signal_id))
-        await asyncio.sleep(0)
-        await self._bus.publish(subjects.SIGNAL_SUBMIT, signal, correlation_id=signal.signal_id)
-        try:
-            decision = await asyncio.wait_for(decided, DECISION_TIMEOUT_S)
-        except TimeoutError:
-            await refuse(
-                context,
-                grpc.StatusCode.DEADLINE_EXCEEDED,
-                "NO_DECISION",
-                f"the brain did not decide on {signal.signal_id} within {DECISION_TIMEOUT_S:.0f} s",
-            )
-        return pb.SubmitManualIntentResponse(signal_id=signal.signal_id, decision=decision)
-
-    @staticmethod
-    async def _decision(watch: AsyncIterator[Received[Message]], signal_id: str) -> brain_pb2.Decision:
-        async for received in watch:
-            message = received.message
-            if isinstance(message, brain_pb2.Decision) and message.signal_id == signal_id:
-                return message
-        raise AssertionError("the feed never ends")
 
     async def WatchEvents(  # noqa: N802
         self, request: pb.WatchEventsRequest, context: Context

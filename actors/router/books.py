@@ -48,6 +48,8 @@ def put_order(state: RouterState, order: Order) -> None:
         state.finished += 1
         state.filled += order.state is OrderState.FILLED
     if known is None:
+        if order.child:
+            state.children[order.intent_id] = max(order.child, state.children.get(order.intent_id, 0))
         if order.role is OrderRole.ENTRY:
             state.last_entry[order.symbol] = cid
         if order.role in (OrderRole.ENTRY, OrderRole.CLOSE):
@@ -103,6 +105,9 @@ def put_snapshot(state: RouterState, snapshot: SnapshotRow) -> None:
     state.live = {cid: None for cid, order in state.orders.items() if not order.state.is_terminal}
     state.by_venue_id = {order.venue_order_id: cid for cid, order in state.orders.items() if order.venue_order_id}
     state.intents = {order.intent_id for order in snapshot.orders if order.role in (OrderRole.ENTRY, OrderRole.CLOSE)}
+    for order in snapshot.orders:
+        if order.child:
+            state.children[order.intent_id] = max(order.child, state.children.get(order.intent_id, 0))
     state.traded = dict(snapshot.traded)
     state.positions = {position.symbol: position for position in snapshot.positions}
     state.last_entry = dict(snapshot.last_entry)

@@ -14,7 +14,7 @@ from itertools import chain
 
 import orjson
 
-from actors.router import books, rows
+from actors.router import books, children, rows
 from actors.router.state import RouterConfig, RouterState
 from titan.journal import Journal, JournalCorrupt, JournalFailed, StoredRow
 from titan.journal.archive import archive
@@ -69,6 +69,9 @@ def compact_if_due(
 def snapshot_of(state: RouterState, config: RouterConfig, named: frozenset[str] = frozenset()) -> SnapshotRow:
     """What must survive of a state when the rows that made it go; `named` are ended orders that later rows speak of."""
     kept = {*state.live, *state.last_entry.values(), *named}
+    # The numbers of an intent's children go on where they were, so its family stays together.
+    families = {state.orders[cid].intent_id for cid in kept if cid in state.orders} & state.children.keys()
+    kept.update(child.client_order_id for intent_id in families for child in children.of(state, intent_id))
     money = state.money
     return SnapshotRow(
         venue=config.venue,

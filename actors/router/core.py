@@ -13,11 +13,14 @@ from functools import lru_cache
 from typing import assert_never
 
 from actors.router import books, rows, slippage
+from actors.router.amend_desk import AMEND_TIMER, AmendDesk
 from actors.router.audit import Audit
 from actors.router.command_desk import FLATTEN_TIMER, CommandDesk
 from actors.router.effects import STATE_CHANGED, Effect, FetchReport
 from actors.router.events import (
     Acked,
+    Amended,
+    AmendFailed,
     BrainBeat,
     CancelFailed,
     Command,
@@ -36,6 +39,7 @@ from actors.router.events import (
 )
 from actors.router.fill_desk import FillDesk
 from actors.router.guard import Refusal, examine
+from actors.router.order_commands import ORDER_VERBS, OrderCommands
 from actors.router.order_desk import FILLS_TIMER, OrderDesk
 from actors.router.state import DEFAULT_TTL_MS, RouterConfig, RouterState
 from actors.router.turn import Turn
@@ -57,9 +61,11 @@ class RouterCore:
         self.config = config
         self.state = RouterState(term=term)
         self._orders = OrderDesk(self.state, config)
+        self._amends = AmendDesk(self.state, config, self._orders)
         self._fills = FillDesk(self.state, config, self._orders)
         self._audit = Audit(self.state, config, self._orders, self._fills)
         self._commands = CommandDesk(self.state, config, self._orders)
+        self._order_commands = OrderCommands(self.state, self._orders, self._amends)
         self._effective = TradingState.DISARMED
 
     # before the first event
@@ -94,6 +100,8 @@ class RouterCore:
         """What an event leads to, in the order in which it must happen."""
         turn = Turn(self.state, now)
         self._dispatch(turn, event)
+        if self._orders.news:
+            self._follow(turn)
         if self._commands.busy:
             self._commands.settle(turn)
         effective = self.state.effective
@@ -123,6 +131,11 @@ class RouterCore:
                 self._orders.cancel_failed(turn, event)
             case LookedUp():
                 self._orders.looked_up(turn, event)
+                self._amends.looked_up(turn, event)
+            case Amended():
+                self._amends.amended(turn, event)
+            case AmendFailed():
+                self._amends.failed(turn, event)
             case VenueReport():
                 self._audit.report(turn, event)
                 self._commands.on_report(turn, event)
@@ -138,9 +151,17 @@ class RouterCore:
                 slippage.relax(self.state, turn)
                 turn.do(STATE_CHANGED)
             case Command():
-                self._commands.handle(turn, event)
+                (self._order_commands if event.verb in ORDER_VERBS else self._commands).handle(turn, event)
             case _:
                 assert_never(event)
+
+    def _follow(self, turn: Turn) -> None:
+        """Lets those who follow orders see what changed, until nothing more does."""
+        news, orders = self._orders.news, self.state.orders
+        while news:
+            cid = next(iter(news))
+            del news[cid]
+            self._amends.follow(turn, orders[cid])
 
     # intents
 
@@ -306,6 +327,8 @@ class RouterCore:
             self._orders.resend(turn, cid)
         elif kind == FILLS_TIMER:
             self._orders.fills_due(turn)
+        elif kind == AMEND_TIMER:
+            self._amends.due(turn, cid)
         elif kind == FLATTEN_TIMER:
             self._commands.flatten_due(turn)
         else:

@@ -7,6 +7,7 @@ except for effects that lower risk. Never: behaviour.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 from titan.codes import OperatorCode, TradingState
 from titan.effects import CancelTimer, RaiseAlert, SetTimer
@@ -35,6 +36,17 @@ class CancelOrder:
     """Cancel an order at its venue."""
 
     order: Order
+
+
+@dataclass(frozen=True, slots=True)
+class AmendOrder:
+    """Change an order in place at its venue; None keeps a value. `number` comes back with the outcome."""
+
+    order: Order
+    number: int
+    price: Decimal | None = None
+    quantity: Decimal | None = None
+    trigger_price: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +94,7 @@ Effect = (
     Append
     | SendOrder
     | CancelOrder
+    | AmendOrder
     | LookUp
     | FetchExecutions
     | FetchReport

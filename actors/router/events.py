@@ -6,6 +6,7 @@ Guarantees: values only. Never: behaviour.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Literal
 
 from actors.router.state import Quote
@@ -50,6 +51,24 @@ class CancelFailed:
     """A cancel did not succeed, or may not have."""
 
     client_order_id: str
+    outcome: Literal["refused", "never_left", "in_doubt"]
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Amended:
+    """The venue took change `number` of an order."""
+
+    client_order_id: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class AmendFailed:
+    """A change did not succeed, or may not have."""
+
+    client_order_id: str
+    number: int
     outcome: Literal["refused", "never_left", "in_doubt"]
     detail: str
 
@@ -133,6 +152,16 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True)
+class OrderAsk:
+    """What a command about one order names; None keeps a value."""
+
+    client_order_id: str
+    price: Decimal | None = None
+    quantity: Decimal | None = None
+    trigger_price: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Command:
     """An operator's command. `reply` is handed back with the receipt; `plain` came as text, without a signature."""
 
@@ -142,6 +171,7 @@ class Command:
     command_id: str
     plain: bool = False
     reply: str = ""
+    order: OrderAsk | None = None
 
 
 Event = (
@@ -149,6 +179,8 @@ Event = (
     | Acked
     | SendFailed
     | CancelFailed
+    | Amended
+    | AmendFailed
     | OrdersSeen
     | ExecutionsSeen
     | LookedUp

@@ -10,11 +10,12 @@ import hashlib
 
 from google.protobuf.message import DecodeError
 
-from actors.router.events import Command
+from actors.router.events import Command, OrderAsk
 from protos import envelope_pb2, trading_pb2
 from titan.codes import DeadLetterReason
 from titan.envelope import Verifier
 from titan.errors import Rejected
+from titan.money import dec_or_none
 from titan.subjects import OPERATOR_VERBS
 
 PLAIN_VERBS = frozenset({"arm", "disarm"})
@@ -77,4 +78,19 @@ def _signed(verifier: Verifier, subject: str, data: bytes, reply: str, now_wall_
         message.operator_id or envelope.producer,
         message.command_id or envelope.id,
         reply=reply,
+        order=_order_ask(message),
     )
+
+
+def _order_ask(message: trading_pb2.OperatorCommand) -> OrderAsk | None:
+    if not message.client_order_id:
+        return None
+    try:
+        return OrderAsk(
+            message.client_order_id,
+            dec_or_none(message.price),
+            dec_or_none(message.quantity),
+            dec_or_none(message.trigger_price),
+        )
+    except ValueError as error:
+        raise Rejected(DeadLetterReason.INVALID, str(error)) from None

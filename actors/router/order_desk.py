@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
-from actors.router import adoption, books, rows
+from actors.router import adoption, books, children, rows
 from actors.router.effects import STATE_CHANGED, CancelOrder, FetchExecutions, LookUp, SendOrder
 from actors.router.events import Acked, CancelFailed, LookedUp, SendFailed
 from actors.router.state import RAISING, LookUpState, RouterConfig, RouterState
@@ -30,6 +30,7 @@ STUCK_MS = 15_000
 FILLS_TIMER = "fills"
 FILLS_BEHIND_MS = 200
 FILLS_AGAIN_MS = 1_000
+NOT_KNOWN = "the venue knew no such order"
 
 _HELD_BACK = {"unjournalled": RejectCode.JOURNAL_FAILED, "fenced": RejectCode.NOT_LEADER}
 _BEFORE_OPEN = frozenset({OrderState.PENDING, OrderState.SENT, OrderState.UNKNOWN, OrderState.REJECTED})
@@ -43,6 +44,8 @@ class OrderDesk:
         self._config = config
         self._cancelled_ms: dict[str, int] = {}
         self._behind: dict[str, Decimal] = {}
+        self.news: dict[str, None] = {}
+        """Orders that changed in this turn, for those who follow them."""
 
     # sending
 
@@ -53,6 +56,10 @@ class OrderDesk:
         self._put(turn, order, "NEW", approval)
         turn.do(SendOrder(order, t_wall_ns))
         turn.do(STATE_CHANGED)
+
+    def send_child(self, turn: Turn, child: Order, parent: Order) -> None:
+        """Sends a child order (`children.child_of`) as approved by its parent."""
+        self.send(turn, child, children.approval_fields(self._config, parent))
 
     def acked(self, turn: Turn, event: Acked) -> None:
         """The venue took it."""
@@ -109,6 +116,18 @@ class OrderDesk:
         self._cancelled_ms[order.client_order_id] = turn.now.wall_ms
         turn.do(CancelOrder(order))
         turn.do(SetTimer(f"lookup:{order.client_order_id}", 1_000))
+
+    def cancelling(self, cid: str) -> bool:
+        """Whether a cancel of it is on its way."""
+        return cid in self._cancelled_ms
+
+    def behind(self, order: Order) -> bool:
+        """Whether the venue showed more of it filled than is booked."""
+        return self._behind.get(order.client_order_id, ZERO) > order.filled
+
+    def lost(self, order: Order) -> bool:
+        """Whether its end is a guess: the venue did not know it any more."""
+        return order.detail.startswith(NOT_KNOWN)
 
     def cancel_failed(self, turn: Turn, event: CancelFailed) -> None:
         """The venue refused or did not answer: what it knows of the order decides."""
@@ -187,7 +206,7 @@ class OrderDesk:
         waited = turn.now.wall_ms - search.began_ms
         if search.answers < LOOKUP_ANSWERS or waited < LOOKUP_PATIENCE_MS:
             return
-        detail = f"the venue knew no such order in {search.answers} look-ups over {waited / 1000:.1f} s"
+        detail = f"{NOT_KNOWN} in {search.answers} look-ups over {waited / 1000:.1f} s"
         self._forget_doubts(turn, cid)
         if (order.state, OrderEventKind.NOT_FOUND) in TRANSITIONS:
             refused = replace(order, code=RejectCode.NOT_AT_VENUE, detail=detail)
@@ -243,11 +262,13 @@ class OrderDesk:
         protective = order.role in adoption.PROTECTIVE
         resized = ZERO < seen.quantity != order.quantity and seen.quantity >= order.filled
         resized = resized and not order.state.is_terminal
+        repriced = seen.price is not None and order.order_type.names_price and not order.state.is_terminal
         shown = replace(
             order,
             venue_order_id=order.venue_order_id or seen.venue_order_id,
             quantity=seen.quantity if resized else order.quantity,
-            trigger_price=seen.trigger_price if protective else order.trigger_price,
+            price=seen.price if repriced else order.price,
+            trigger_price=seen.trigger_price if protective or order.order_type.waits else order.trigger_price,
             venue_ts_ms=max(seen.updated_ms, order.venue_ts_ms),
         )
         if order.state is OrderState.REJECTED and seen.state is OrderState.CANCELED:
@@ -274,6 +295,14 @@ class OrderDesk:
         after = next_state(order.state, kind)
         return self._put(turn, replace(order, state=after, updated_ms=turn.now.wall_ms), kind.value)
 
+    def note(self, turn: Turn, order: Order, event: str, fields: dict[str, rows.Scalar]) -> None:
+        """Journals what was asked of an order, or what became of that, beside the order as it stands."""
+        self._put(turn, order, event, fields)
+
+    def put(self, turn: Turn, order: Order, event: str) -> Order:
+        """Journals an order with new values in its old state."""
+        return self._put(turn, order, event)
+
     def _put(self, turn: Turn, order: Order, event: str, approval: dict[str, rows.Scalar] | None = None) -> Order:
         books.put_order(self._state, order)
         cid = order.client_order_id
@@ -286,6 +315,7 @@ class OrderDesk:
             self._cancelled_ms.pop(cid, None)
             self._state.touched_ms.pop(cid, None)
         if event != "NEW":
+            self.news[cid] = None
             turn.do(STATE_CHANGED)
         return order
 

@@ -17,6 +17,7 @@ from actors.router import gauges, view
 from actors.router.affinity import Affinity
 from actors.router.core import RouterCore
 from actors.router.effects import (
+    AmendOrder,
     Append,
     CancelOrder,
     Effect,
@@ -27,7 +28,7 @@ from actors.router.effects import (
     SendOrder,
     StateChanged,
 )
-from actors.router.events import CancelFailed, Event, LinkChanged, SendFailed, TimerFired
+from actors.router.events import AmendFailed, CancelFailed, Event, LinkChanged, SendFailed, TimerFired
 from actors.router.outbox import Outbox
 from actors.router.session import VenueSession
 from actors.router.tenure import Tenure, now_ms
@@ -111,6 +112,8 @@ class Performer:
                     self._state_changed()
                 case CancelOrder():
                     self._cancel(effect.order)
+                case AmendOrder():
+                    self._amend(effect)
                 case LookUp():
                     self._session.look_up(effect.order)
                 case FetchExecutions():
@@ -148,6 +151,15 @@ class Performer:
             self._session.cancel(order)
         else:
             self.feed(CancelFailed(order.client_order_id, "never_left", _FENCED))
+
+    def _amend(self, effect: AmendOrder) -> None:
+        order, now = effect.order, now_ms()
+        lease = self._lease.may_lower(now) if order.reduce_only else self._lease.may_raise(now)
+        if not lease or not (order.reduce_only or self._writer.healthy):
+            detail = "its row could not be written first" if lease else _FENCED
+            self.feed(AmendFailed(order.client_order_id, effect.number, "never_left", detail))
+            return
+        self._session.amend(effect)
 
     def _set_timer(self, timer: SetTimer) -> None:
         async def fire() -> None:

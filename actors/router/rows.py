@@ -23,8 +23,9 @@ from titan.journal.format import (
     decode,
     fill_of,
     order_of,
+    targets_text,
 )
-from titan.model import Fill, Intent, Order, Position
+from titan.model import Fill, Intent, Order, Position, Terms
 from titan.money import text_of
 
 __all__ = [
@@ -57,7 +58,7 @@ def encode(payload: Payload) -> bytes:
 
 def order_payload(order: Order, event: str, ts_ms: int) -> dict[str, Scalar]:
     """An order after `event`."""
-    return {
+    payload: dict[str, Scalar] = {
         "account": order.account,
         "average_price": text_of(order.average_price),
         "child": order.child,
@@ -86,6 +87,19 @@ def order_payload(order: Order, event: str, ts_ms: int) -> dict[str, Scalar]:
         "venue": order.venue,
         "venue_order_id": order.venue_order_id,
         "venue_ts_ms": order.venue_ts_ms,
+    }
+    if order.terms is not None:
+        payload.update(_terms_fields(order.terms))
+    return payload
+
+
+def _terms_fields(terms: Terms) -> dict[str, Scalar]:
+    return {
+        "expires_ms": terms.expires_ms,
+        "leg": terms.leg,
+        "replaces": terms.replaces,
+        "targets": targets_text(terms.targets),
+        "trail": text_of(terms.trail),
     }
 
 

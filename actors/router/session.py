@@ -11,8 +11,11 @@ import time
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Literal
 
+from actors.router.effects import AmendOrder
 from actors.router.events import (
     Acked,
+    Amended,
+    AmendFailed,
     CancelFailed,
     Event,
     ExecutionsSeen,
@@ -125,6 +128,25 @@ class VenueSession:
         except Ambiguous as error:
             outcome, detail = "in_doubt", str(error)
         self._feed(CancelFailed(order.client_order_id, outcome, detail))
+
+    def amend(self, wanted: AmendOrder) -> None:
+        """Changes an order in place; its outcome comes back as an event."""
+        self._spawn(self._amend(wanted), "amend")
+
+    async def _amend(self, wanted: AmendOrder) -> None:
+        cid = wanted.order.client_order_id
+        try:
+            await self._venue.amend(
+                wanted.order, price=wanted.price, quantity=wanted.quantity, trigger_price=wanted.trigger_price
+            )
+        except Rejected as error:
+            self._feed(AmendFailed(cid, wanted.number, "refused", error.detail))
+        except Transient as error:
+            self._feed(AmendFailed(cid, wanted.number, "never_left", str(error)))
+        except Ambiguous as error:
+            self._feed(AmendFailed(cid, wanted.number, "in_doubt", str(error)))
+        else:
+            self._feed(Amended(cid, wanted.number))
 
     def look_up(self, order: Order) -> None:
         """Searches an order at the venue; the answer comes back as an event."""

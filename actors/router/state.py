@@ -12,14 +12,26 @@ from typing import NamedTuple
 
 from titan.codes import TradingState
 from titan.instruments import Instruments
-from titan.model import Order, OrderRole, OrderState, Position, Side
+from titan.model import Order, OrderRole, OrderState, OrderType, Position, Side
 from titan.money import ZERO
 from titan.policy import RiskPolicy
+from titan.venues.base import ClientIdRule, PostOnlyRefusal, Protection, VenueCapabilities
 
 BRAIN_SILENCE_MS = 5_000
 DEFAULT_TTL_MS = 5_000
 RAISING = frozenset({OrderRole.ENTRY, OrderRole.EXTERNAL})
 CLOSING = frozenset({OrderRole.CLOSE, OrderRole.FLATTEN})
+ABLE = VenueCapabilities(
+    time_in_force={kind: kind.value for kind in OrderType},
+    client_id_max=36,
+    client_id_chars="[A-Za-z0-9_-]",
+    client_id_rule=ClientIdRule.REFUSED_WHILE_OPEN,
+    protection=Protection.ATTACHED,
+    post_only_refusal=PostOnlyRefusal.CANCELED,
+    amends=frozenset({"price", "quantity"}),
+    amends_waiting=frozenset({"price", "quantity", "trigger_price"}),
+)
+"""A venue that can do everything; the shell puts the real one's capabilities in its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +48,7 @@ class RouterConfig:
     auto_arm: bool = True
     started_ms: int = 0
     brain_silence_ms: int = BRAIN_SILENCE_MS
+    can: VenueCapabilities = ABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +91,23 @@ class LookUpState:
 
 
 @dataclass(slots=True)
+class Change:
+    """A change of an order on its way; None keeps a value. `replacing`: by cancel and a new order.
+
+    `filled` was booked when it was asked for; `doubts` counts how often its outcome had to be asked for.
+    """
+
+    number: int
+    price: Decimal | None
+    quantity: Decimal | None
+    trigger_price: Decimal | None
+    replacing: bool
+    filled: Decimal
+    changes_anything: bool
+    doubts: int = 0
+
+
+@dataclass(slots=True)
 class Money:
     """Cash and the marks of the day, in the settlement currency."""
 
@@ -100,6 +130,7 @@ class RouterState:
     live: dict[str, None] = field(default_factory=dict)
     by_venue_id: dict[str, str] = field(default_factory=dict)
     intents: set[str] = field(default_factory=set)
+    children: dict[str, int] = field(default_factory=dict)
     fills: set[str] = field(default_factory=set)
     traded: dict[str, Decimal] = field(default_factory=dict)
     positions: dict[str, Position] = field(default_factory=dict)
@@ -122,6 +153,8 @@ class RouterState:
     touched_ms: dict[str, int] = field(default_factory=dict)
     lookups: dict[str, LookUpState] = field(default_factory=dict)
     resends: dict[str, int] = field(default_factory=dict)
+    changes: dict[str, Change] = field(default_factory=dict)
+    change_number: int = 0
     suspects: dict[str, int] = field(default_factory=dict)
     expected: dict[str, Decimal] = field(default_factory=dict)
     slipped_ms: int = 0

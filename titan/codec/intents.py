@@ -19,6 +19,8 @@ from titan.codec.tables import (
     member,
     price_of,
     required,
+    terms_from_pb,
+    terms_to_pb,
 )
 from titan.ids import IntentId, SignalId
 from titan.model import Action, Intent, Signal
@@ -49,6 +51,7 @@ def signal_to_pb(signal: Signal) -> pb.Signal:
         ttl_ms=signal.ttl_ms,
         metadata=dict(signal.metadata),
         t_wall_ns=signal.t_wall_ns,
+        terms=terms_to_pb(signal.terms),
     )
 
 
@@ -82,6 +85,7 @@ def signal_from_pb(message: pb.Signal) -> Signal:
         ttl_ms=message.ttl_ms,
         t_wall_ns=message.t_wall_ns,
         metadata=dict(message.metadata),
+        terms=terms_from_pb(message.terms) if message.HasField("terms") else None,
     )
 
 
@@ -112,6 +116,7 @@ def intent_to_pb(intent: Intent) -> pb.Intent:
         trap_type=intent.trap_type,
         decision_id=intent.decision_id,
         t_wall_ns=intent.t_wall_ns,
+        terms=terms_to_pb(intent.terms),
     )
 
 
@@ -151,6 +156,7 @@ def intent_from_pb(message: pb.Intent) -> Intent:
             message.trap_type,
             message.decision_id,
             message.t_wall_ns,
+            terms_from_pb(message.terms) if message.HasField("terms") else None,
         )
         if _sound(intent):
             return intent
@@ -207,4 +213,5 @@ def _checked_intent(message: pb.Intent) -> Intent:
         trap_type=message.trap_type,
         decision_id=message.decision_id,
         t_wall_ns=message.t_wall_ns,
+        terms=terms_from_pb(message.terms) if message.HasField("terms") else None,
     )

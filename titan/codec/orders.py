@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 from protos import trading_pb2 as pb
 from titan.codec.tables import (
     ORDER_STATE_FROM_PB,
@@ -20,7 +22,7 @@ from titan.codec.tables import (
 )
 from titan.codes import RejectCode
 from titan.ids import ClientOrderId
-from titan.model import Fill, Order, Position
+from titan.model import Fill, Order, Position, Terms
 from titan.money import dec, dec_or_none, text_of
 
 
@@ -52,7 +54,29 @@ def order_to_pb(order: Order, *, journal_seq: int = 0, term: int = 0, ts_ms: int
         ts_ms=ts_ms or order.updated_ms,
         phase=pb.PHASE_UNSPECIFIED if order.phase is None else PHASE_TO_PB[order.phase],
         venue_ts_ms=order.venue_ts_ms,
+        **_terms_fields(order.terms or NO_TERMS),
     )
+
+
+NO_TERMS = Terms()
+
+
+class _TermsFields(TypedDict):
+    replaces: str
+    leg: int
+    expires_ms: int
+    trail: str
+
+
+def _terms_fields(terms: Terms) -> _TermsFields:
+    return _TermsFields(replaces=terms.replaces, leg=terms.leg, expires_ms=terms.expires_ms, trail=text_of(terms.trail))
+
+
+def _terms_of(message: pb.OrderEvent) -> Terms | None:
+    trail = dec_or_none(message.trail)
+    if not (message.replaces or message.leg or message.expires_ms or trail):
+        return None
+    return Terms(trail=trail, expires_ms=message.expires_ms, leg=message.leg, replaces=message.replaces)
 
 
 def order_from_pb(message: pb.OrderEvent) -> Order:
@@ -83,6 +107,7 @@ def order_from_pb(message: pb.OrderEvent) -> Order:
         detail=message.detail,
         updated_ms=message.ts_ms,
         venue_ts_ms=message.venue_ts_ms,
+        terms=_terms_of(message),
     )
 
 

@@ -8,8 +8,8 @@ from typing import TypeVar
 
 from protos import trading_pb2 as pb
 from titan.codes import TradingState
-from titan.model import Action, OrderRole, OrderState, OrderType, Phase, Side
-from titan.money import dec, dec_or_none
+from titan.model import Action, OrderRole, OrderState, OrderType, Phase, Side, Target, Terms
+from titan.money import dec, dec_or_none, text_of
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
@@ -74,3 +74,33 @@ def finite(value: float, what: str) -> float:
     if not math.isfinite(value):
         raise ValueError(f"{what} is not a finite number: {value}")
     return value
+
+
+def terms_to_pb(terms: Terms | None) -> pb.Terms | None:
+    """An intent's or signal's terms as a message; None when there are none."""
+    if terms is None:
+        return None
+    return pb.Terms(
+        trigger_price=text_of(terms.trigger_price),
+        trail=text_of(terms.trail),
+        good_till_ms=terms.expires_ms,
+        targets=[
+            pb.Target(price=text_of(each.price), share=text_of(each.share), market=each.market)
+            for each in terms.targets
+        ],
+    )
+
+
+def terms_from_pb(message: pb.Terms) -> Terms:
+    """The terms of a message. Raises ValueError."""
+    if message.good_till_ms < 0:
+        raise ValueError(f"good_till_ms must not be negative, got {message.good_till_ms}")
+    return Terms(
+        trigger_price=price_of(message.trigger_price, "trigger_price"),
+        trail=price_of(message.trail, "trail"),
+        expires_ms=message.good_till_ms,
+        targets=tuple(
+            Target(positive(each.price, "target price"), positive(each.share, "target share"), each.market)
+            for each in message.targets
+        ),
+    )

@@ -88,7 +88,8 @@ def approved(world: World, story: Story) -> Iterator[Violation]:
                 f"order {client_id} is {order.side} {order.symbol} at the venue, {known.side} {known.symbol} was approved",
                 where,
             )
-        elif order.quantity > known.quantity:
+        elif order.quantity > known.quantity and not known.reduce_only:
+            # What only closes may grow with the position it closes.
             yield Violation(
                 Invariant.APPROVED,
                 f"larger:{client_id}",

@@ -34,8 +34,8 @@ from titan.journal.values import (
     TradingRow,
     WalletRow,
 )
-from titan.model import Fill, Order, OrderRole, OrderState, OrderType, Phase, Position, Side
-from titan.money import dec, dec_or_none
+from titan.model import Fill, Order, OrderRole, OrderState, OrderType, Phase, Position, Side, Target, Terms
+from titan.money import dec, dec_or_none, text_of
 
 Scalar: TypeAlias = str | int | bool
 Payload: TypeAlias = Mapping[str, Scalar]
@@ -125,7 +125,38 @@ def order_of(payload: Payload) -> Order:
         created_ms=whole(payload, "created_ms"),
         updated_ms=whole(payload, "updated_ms"),
         venue_ts_ms=whole(payload, "venue_ts_ms"),
+        terms=_terms(payload) if "leg" in payload else None,
     )
+
+
+def _terms(payload: Payload) -> Terms:
+    """The terms of an order that has some; other orders' rows have none of these keys."""
+    return Terms(
+        trigger_price=None,
+        trail=_maybe(payload, "trail"),
+        expires_ms=_whole(payload, "expires_ms"),
+        targets=targets_of(_text(payload, "targets")),
+        leg=_whole(payload, "leg"),
+        replaces=_text(payload, "replaces"),
+    )
+
+
+def targets_text(targets: tuple[Target, ...]) -> str:
+    """Targets as text: `price:share`, with `:market` behind it for a market order, separated by blanks."""
+    return " ".join(
+        f"{text_of(each.price)}:{text_of(each.share)}{':market' if each.market else ''}" for each in targets
+    )
+
+
+def targets_of(text: str) -> tuple[Target, ...]:
+    """What `targets_text` wrote. Raises ValueError."""
+    found = []
+    for each in text.split():
+        price, share, *market = each.split(":")
+        if market not in ([], ["market"]):
+            raise ValueError(f"a target is price:share or price:share:market, got {each!r}")
+        found.append(Target(dec(price), dec(share), bool(market)))
+    return tuple(found)
 
 
 def fill_of(payload: Payload, seq: int = 0, term: int = 0) -> Fill:

@@ -133,7 +133,8 @@ class VenueCapabilities:
     """What differs between venues, as data: callers ask it instead of a venue's name.
 
     `time_in_force` names the venue's word for every order type that a client may send. `client_id_max` counts
-    characters of the set `client_id_chars` (a regular expression's class). `amends` names what may change in place.
+    characters of the set `client_id_chars` (a regular expression's class). `amends` names what may change in place,
+    `amends_waiting` the same for orders that wait for a trigger; what is not named is cancelled and sent anew.
     """
 
     time_in_force: Mapping[OrderType, str]
@@ -144,6 +145,7 @@ class VenueCapabilities:
     post_only_refusal: PostOnlyRefusal
     amends: frozenset[str]
     position_mode: str = "one-way"
+    amends_waiting: frozenset[str] = frozenset()
 
     @property
     def order_types(self) -> frozenset[OrderType]:
@@ -181,8 +183,18 @@ class Venue(Protocol):
         """Cancels an open order. Rejected when the venue has no such open order."""
         ...
 
-    async def amend(self, order: Order, *, price: Decimal | None = None, quantity: Decimal | None = None) -> None:
-        """Changes price or quantity of an open order in place. Rejected when the venue can't, or has no such order."""
+    async def amend(
+        self,
+        order: Order,
+        *,
+        price: Decimal | None = None,
+        quantity: Decimal | None = None,
+        trigger_price: Decimal | None = None,
+    ) -> None:
+        """Changes an open order in place; `quantity` is the whole, filled part included; None keeps a value.
+
+        Rejected when the venue can't, or has no such order.
+        """
         ...
 
     async def find_order(self, symbol: str, client_order_id: str, venue_order_id: str = "") -> VenueOrder | None:

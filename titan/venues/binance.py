@@ -20,7 +20,7 @@ from typing import Any
 from titan.codes import RejectCode
 from titan.errors import Ambiguous, Rejected, Transient
 from titan.instruments import Instrument
-from titan.model import Order, OrderRole, OrderType
+from titan.model import Order, OrderType
 from titan.money import dec, text_of
 from titan.runtime import VenueAddress
 from titan.venues import binance_shapes as shapes
@@ -156,10 +156,17 @@ class BinanceVenue(RestVenue):
             request[name] = value
         await self._call(call, request, {"weight": 1.0}, Lane.URGENT, ORDER_PATIENCE_S)
 
-    async def amend(self, order: Order, *, price: Decimal | None = None, quantity: Decimal | None = None) -> None:
+    async def amend(
+        self,
+        order: Order,
+        *,
+        price: Decimal | None = None,
+        quantity: Decimal | None = None,
+        trigger_price: Decimal | None = None,
+    ) -> None:
         """Changes an open limit order; Binance wants both values again."""
-        if order.order_type is OrderType.MARKET or (price or order.price) is None:
-            raise Rejected(RejectCode.VENUE_REJECTED, "only an order with a price can be changed at binance")
+        if order.order_type.waits or order.order_type is OrderType.MARKET or (price or order.price) is None:
+            raise Rejected(RejectCode.VENUE_REJECTED, "only a plain order with a price can be changed at binance")
         request = {
             "symbol": self._venue_symbol(order.symbol),
             "origClientOrderId": order.client_order_id,
@@ -256,7 +263,7 @@ class BinanceVenue(RestVenue):
             if quantity != 0:
                 self._history.touch(str(raw["symbol"]))
                 symbol = self._symbol(str(raw["symbol"]))
-                stop, target = _nearest(waiting, symbol, rises=quantity < 0)
+                stop, target = shapes.nearest(waiting, symbol, rises=quantity < 0)
                 found.append(shapes.position(raw, symbol, stop, target))
         return found
 
@@ -384,15 +391,6 @@ class BinanceVenue(RestVenue):
         self._algos[str(raw["clientAlgoId"])] = str(raw["algoId"])
         if raw.get("actualOrderId"):
             self._names[str(raw["actualOrderId"])] = str(raw["clientAlgoId"])
-
-
-def _nearest(waiting: Iterable[VenueOrder], symbol: str, *, rises: bool) -> tuple[Decimal | None, Decimal | None]:
-    """The stop and the target that a price meets first; a stop waits for a rise when `rises`."""
-    own = [order for order in waiting if order.symbol == symbol]
-    stops = [order.trigger_price for order in own if order.role is OrderRole.STOP and order.trigger_price]
-    targets = [order.trigger_price for order in own if order.role is OrderRole.TARGET and order.trigger_price]
-    first, last = (min, max) if rises else (max, min)
-    return first(stops, default=None), last(targets, default=None)
 
 
 def make_venue(address: VenueAddress) -> BinanceVenue:

@@ -10,7 +10,7 @@ name stays in this room, for no journal knows it: outside it has no client id, a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -348,3 +348,12 @@ def _order_type(raw: Raw, role: OrderRole) -> OrderType:
 def _set(text: object) -> Decimal | None:
     value = dec(str(text or "0"))
     return None if value == 0 else value
+
+
+def nearest(waiting: Iterable[VenueOrder], symbol: str, *, rises: bool) -> tuple[Decimal | None, Decimal | None]:
+    """The stop and the target that a price meets first; a stop waits for a rise when `rises`."""
+    own = [order for order in waiting if order.symbol == symbol]
+    stops = [order.trigger_price for order in own if order.role is OrderRole.STOP and order.trigger_price]
+    targets = [order.trigger_price for order in own if order.role is OrderRole.TARGET and order.trigger_price]
+    first, last = (min, max) if rises else (max, min)
+    return first(stops, default=None), last(targets, default=None)

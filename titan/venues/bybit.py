@@ -55,6 +55,7 @@ PROFILE = VenueProfile(
         protection=Protection.ATTACHED,
         post_only_refusal=PostOnlyRefusal.CANCELED,
         amends=frozenset({"price", "quantity"}),
+        amends_waiting=frozenset({"price", "quantity", "trigger_price"}),
     ),
     errors=BYBIT,
     budgets=(
@@ -108,13 +109,22 @@ class BybitVenue(RestVenue):
             request["orderLinkId"] = client_order_id
         await self._call(self._exchange.private_post_v5_order_cancel, request, CANCEL, Lane.URGENT, ORDER_PATIENCE_S)
 
-    async def amend(self, order: Order, *, price: Decimal | None = None, quantity: Decimal | None = None) -> None:
+    async def amend(
+        self,
+        order: Order,
+        *,
+        price: Decimal | None = None,
+        quantity: Decimal | None = None,
+        trigger_price: Decimal | None = None,
+    ) -> None:
         """Changes an open order; a higher quantity or another price loses its place in the queue."""
         request = {**CATEGORY, "symbol": self._venue_symbol(order.symbol), "orderLinkId": order.client_order_id}
         if price is not None:
             request["price"] = text_of(price)
         if quantity is not None:
             request["qty"] = text_of(quantity)
+        if trigger_price is not None:
+            request["triggerPrice"] = text_of(trigger_price)
         await self._call(self._exchange.private_post_v5_order_amend, request, AMEND, patience_s=ORDER_PATIENCE_S)
 
     async def find_order(self, symbol: str, client_order_id: str, venue_order_id: str = "") -> VenueOrder | None:

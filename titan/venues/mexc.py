@@ -40,7 +40,6 @@ from titan.venues.rest import ORDER_PATIENCE_S, RestVenue, VenueProfile, oldest_
 from titan.venues.stream import News, PrivateSocket
 
 PAGE = 100
-WINDOW_MS = 90 * 86_400_000
 BATCH = 50
 ORDERS, DEALS = "push.personal.order", "push.personal.order.deal"
 CREATE, CANCEL, READ = {"create": 1.0}, {"cancel": 1.0}, {"query": 1.0}
@@ -130,7 +129,14 @@ class MexcVenue(RestVenue):
             if isinstance(each, dict) and int(each.get("errorCode") or 0):
                 raise Rejected(RejectCode.VENUE_REJECTED, f"{each['errorCode']} {each.get('errorMsg', '')}")
 
-    async def amend(self, order: Order, *, price: Decimal | None = None, quantity: Decimal | None = None) -> None:
+    async def amend(
+        self,
+        order: Order,
+        *,
+        price: Decimal | None = None,
+        quantity: Decimal | None = None,
+        trigger_price: Decimal | None = None,
+    ) -> None:
         """Always Rejected: cancel the order and send another."""
         raise Rejected(RejectCode.VENUE_REJECTED, "orders can't be changed at mexc; cancel it and send another")
 
@@ -240,7 +246,7 @@ class MexcVenue(RestVenue):
         await self._history(since_ms, until_ms)
         raws: list[Any] = []
         for venue_symbol in sorted(self._touched):
-            for window in _windows(since_ms, until_ms):
+            for window in shapes.windows(since_ms, until_ms):
                 request = {"symbol": venue_symbol, **window}
                 raws += await self._pages(self._exchange.contract_private_get_order_list_order_deals, request)
         await self._learn_names({str(raw["orderId"]) for raw in raws})
@@ -257,7 +263,7 @@ class MexcVenue(RestVenue):
         page = 1
         while True:
             request = {"page_num": page, "page_size": PAGE}
-            rows = _rows(await self._read(self._exchange.contract_private_get_position_funding_records, request))
+            rows = shapes.rows(await self._read(self._exchange.contract_private_get_position_funding_records, request))
             found += [shapes.funding(raw, self._symbol(str(raw["symbol"]))) for raw in rows]
             # Newest first: what is older than the window ends the search.
             if len(rows) < PAGE or found[-1].ts_ms < since_ms:
@@ -332,7 +338,7 @@ class MexcVenue(RestVenue):
         page = 1
         while True:
             asked = {**request, "page_num": page, "page_size": PAGE}
-            rows = _rows((await self._call(call, asked, READ, lane)).get("data") or [])
+            rows = shapes.rows((await self._call(call, asked, READ, lane)).get("data") or [])
             for raw in rows:
                 found.setdefault(str(raw.get("id") or raw.get("orderId")), raw)
             if len(rows) < PAGE:
@@ -341,7 +347,7 @@ class MexcVenue(RestVenue):
 
     async def _history(self, since_ms: int, until_ms: int) -> list[Any]:
         found: list[Any] = []
-        for window in _windows(since_ms, until_ms):
+        for window in shapes.windows(since_ms, until_ms):
             found += await self._pages(self._exchange.contract_private_get_order_list_history_orders, dict(window))
         for raw in found:
             self._order(raw)
@@ -375,20 +381,6 @@ class MexcVenue(RestVenue):
         found = shapes.deal(raw, self._symbol(venue_symbol), self._size(venue_symbol), name)
         spawned = self._spawned.get(order_id)
         return found if spawned is None else replace(found, venue_order_id=spawned[0], role=spawned[1])
-
-
-def _rows(data: Any) -> list[Any]:
-    """The rows of a page: some endpoints wrap them."""
-    return list(data["resultList"]) if isinstance(data, dict) else list(data)
-
-
-def _windows(since_ms: int, until_ms: int) -> list[dict[str, int]]:
-    if since_ms <= 0:
-        return [{}]
-    return [
-        {"start_time": start, "end_time": min(until_ms, start + WINDOW_MS - 1)}
-        for start in range(since_ms, until_ms + 1, WINDOW_MS)
-    ]
 
 
 def make_venue(address: VenueAddress) -> MexcVenue:

@@ -22,6 +22,7 @@ from titan.money import ZERO, dec, text_of
 from titan.venues.base import ExecutionKind, VenueExecution, VenueOrder, VenuePosition, VenueWallet
 
 Raw = Mapping[str, Any]
+WINDOW_MS = 90 * 86_400_000
 
 SIDE_CODES = {(Side.BUY, False): 1, (Side.BUY, True): 2, (Side.SELL, False): 3, (Side.SELL, True): 4}
 SIDES = {code: key for key, code in SIDE_CODES.items()}
@@ -270,3 +271,18 @@ def _state(states: Mapping[int, OrderState], raw: Raw) -> OrderState:
         return states[int(raw["state"])]
     except KeyError:
         raise ValueError(f"unknown order state {raw.get('state')!r}; known: 1 to 5") from None
+
+
+def rows(data: Any) -> list[Any]:
+    """The rows of a page: some endpoints wrap them."""
+    return list(data["resultList"]) if isinstance(data, dict) else list(data)
+
+
+def windows(since_ms: int, until_ms: int) -> list[dict[str, int]]:
+    """The parts of [since, until] that one question may cover; one without bounds for the venue's whole memory."""
+    if since_ms <= 0:
+        return [{}]
+    return [
+        {"start_time": start, "end_time": min(until_ms, start + WINDOW_MS - 1)}
+        for start in range(since_ms, until_ms + 1, WINDOW_MS)
+    ]

@@ -82,7 +82,14 @@ class ScriptedVenue:
     def capabilities(self) -> VenueCapabilities:
         return PROFILE.capabilities
 
-    async def amend(self, order: Order, *, price: Decimal | None = None, quantity: Decimal | None = None) -> None:
+    async def amend(
+        self,
+        order: Order,
+        *,
+        price: Decimal | None = None,
+        quantity: Decimal | None = None,
+        trigger_price: Decimal | None = None,
+    ) -> None:
         self._answer("amend", None, order.client_order_id)
 
     async def find_order(self, symbol: str, client_order_id: str, venue_order_id: str = "") -> VenueOrder | None:
