@@ -19,10 +19,12 @@ ClientOrderId = NewType("ClientOrderId", str)
 
 CLIENT_ORDER_PREFIX = "tt"
 CLIENT_ORDER_ID_LENGTH = 32
+ULID_LENGTH = 26
 MAX_CHILDREN = 1024
 _BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
 _HEADS = tuple(f"{CLIENT_ORDER_PREFIX}{high}{low}" for high in _BASE32 for low in _BASE32)
 _DIGITS = CLIENT_ORDER_ID_LENGTH - len(_HEADS[0])
+_LENGTHS = (CLIENT_ORDER_ID_LENGTH, len(_HEADS[0]) + ULID_LENGTH)
 
 
 def ulid_from(ts_ms: int, entropy: bytes) -> str:
@@ -44,16 +46,20 @@ def deterministic_ulid(ts_ms: int, *parts: str) -> str:
 
 
 def client_order_id(intent_id: str, child: int) -> ClientOrderId:
-    """The venue-side id of child `child` of an intent: 32 characters of [a-z0-9], a pure function of its inputs.
+    """The venue-side id of child `child` of an intent: at most 32 characters of [a-z0-9], a pure function of its inputs.
 
-    112 bits of SHA-256 in hexadecimal follow the prefix `tt` and two characters of child number, so any intent id fits
-    the shortest venue limit known (36 characters at Bybit, 32 at MEXC). Raises ValueError outside 0 <= child < 1024.
+    The prefix `tt` and two characters of child number come first. An intent id that is a ULID follows in lower case, so
+    that an order at the venue shows the intent it came from; of any other id follow 112 bits of SHA-256 in hexadecimal.
+    The two can't meet: they differ in length. Both fit the shortest venue limit known (36 characters at Bybit, 32 at
+    MEXC). Raises ValueError outside 0 <= child < 1024.
     """
     if not 0 <= child < MAX_CHILDREN:
         raise ValueError(f"child number {child} is outside 0..{MAX_CHILDREN - 1}")
+    if len(intent_id) == ULID_LENGTH and intent_id.isascii() and intent_id.isalnum() and intent_id == intent_id.upper():
+        return ClientOrderId(_HEADS[child] + intent_id.lower())
     return ClientOrderId(_HEADS[child] + sha256(intent_id.encode()).hexdigest()[:_DIGITS])
 
 
 def is_our_client_order_id(text: str) -> bool:
     """Whether an id found at a venue has the form of `client_order_id`."""
-    return len(text) == CLIENT_ORDER_ID_LENGTH and text.startswith(CLIENT_ORDER_PREFIX)
+    return len(text) in _LENGTHS and text.startswith(CLIENT_ORDER_PREFIX)

@@ -305,10 +305,10 @@ class OrderState(StrEnum):
     @property
     def is_terminal(self) -> bool:
         """Whether nothing but a late fill can still happen."""
-        return self in _TERMINAL
+        return self in TERMINAL
 
 
-_TERMINAL = frozenset({OrderState.FILLED, OrderState.CANCELED, OrderState.REJECTED, OrderState.EXPIRED})
+TERMINAL = frozenset({OrderState.FILLED, OrderState.CANCELED, OrderState.REJECTED, OrderState.EXPIRED})
 
 
 @value

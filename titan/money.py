@@ -39,7 +39,7 @@ def text_of(value: Decimal | None) -> str:
     text = str(value)
     if "E" in text:
         text = format(value, "f")
-    if "." in text:
+    if "." in text and (text[-1] == "0" or text[-1] == "."):
         text = text.rstrip("0").rstrip(".")
     return "0" if text == "-0" else text
 
@@ -51,6 +51,8 @@ def floor_to(value: Decimal, step: Decimal) -> Decimal:
 
 def round_to(value: Decimal, step: Decimal) -> Decimal:
     """The nearest multiple of `step`, ties to even."""
+    if not value % step:
+        return value
     return (value / step).to_integral_value(rounding=ROUND_HALF_EVEN) * step
 
 

@@ -26,11 +26,12 @@ from titan.journal.values import (
     TradingRow,
     WalletRow,
 )
-from titan.model import Fill, Order, OrderRole, OrderState
+from titan.model import TERMINAL, Fill, Order, OrderRole, OrderState
 from titan.money import ZERO
 from titan.positions import Applied, apply_fill
 
 OURS = frozenset({OrderRole.ENTRY, OrderRole.CLOSE, OrderRole.FLATTEN})
+_ENTRY, _CLOSE = OrderRole.ENTRY, OrderRole.CLOSE
 
 
 def put_order(state: RouterState, order: Order) -> None:
@@ -38,21 +39,22 @@ def put_order(state: RouterState, order: Order) -> None:
     cid = order.client_order_id
     known = state.orders.get(cid)
     state.orders[cid] = order
-    if order.state.is_terminal:
-        state.live.pop(cid, None)
-    else:
-        state.live[cid] = None
     if order.venue_order_id:
         state.by_venue_id[order.venue_order_id] = cid
-    if order.state.is_terminal and order.role in OURS and not (known is not None and known.state.is_terminal):
-        state.finished += 1
-        state.filled += order.state is OrderState.FILLED
+    if order.state in TERMINAL:
+        state.live.pop(cid, None)
+        if order.role in OURS and not (known is not None and known.state in TERMINAL):
+            state.finished += 1
+            state.filled += order.state is OrderState.FILLED
+    else:
+        state.live[cid] = None
     if known is None:
         if order.child:
             state.children[order.intent_id] = max(order.child, state.children.get(order.intent_id, 0))
-        if order.role is OrderRole.ENTRY:
+        role = order.role
+        if role is _ENTRY:
             state.last_entry[order.symbol] = cid
-        if order.role in (OrderRole.ENTRY, OrderRole.CLOSE):
+        if role is _ENTRY or role is _CLOSE:
             state.intents.add(order.intent_id)
 
 

@@ -46,12 +46,14 @@ from actors.router.turn import Turn
 from titan.clock import Now, market_limit_ms
 from titan.codes import RejectCode, TradingState
 from titan.effects import RaiseAlert, Severity
-from titan.ids import client_order_id
+from titan.ids import ClientOrderId, client_order_id
 from titan.journal.rows import StoredRow
 from titan.model import Action, Intent, Order, OrderRole, OrderState, OrderType
 from titan.positions import reduces
 
 _limit_ms = lru_cache(maxsize=64)(market_limit_ms)
+# Looking a member up on its class costs 0.1 us in Python 3.11.
+_CLOSE, _ENTRY, _CLOSING = Action.CLOSE, OrderRole.ENTRY, OrderRole.CLOSE
 
 
 class RouterCore:
@@ -168,14 +170,15 @@ class RouterCore:
     def _on_intent(self, turn: Turn, event: IntentArrived) -> None:
         intent = event.intent
         # While the journal can't be written a close leaves all the same; after a crash only the venue still knows it.
-        known = intent.intent_id in self.state.intents or client_order_id(intent.intent_id, 0) in self.state.orders
-        if known:
-            self.state.duplicates += 1
+        state, cid = self.state, client_order_id(intent.intent_id, 0)
+        if intent.intent_id in state.intents or cid in state.orders:
+            state.duplicates += 1
             return
-        self.state.intents.add(intent.intent_id)
+        state.intents.add(intent.intent_id)
         refusal = self._untimely(intent, turn.now)
         if refusal is None:
-            refusal = self._close(turn, intent) if intent.action is Action.CLOSE else self._open(turn, intent)
+            closing = intent.action is _CLOSE
+            refusal = self._close(turn, intent, cid) if closing else self._open(turn, intent, cid)
         if refusal is not None:
             self._reject(turn, intent, refusal)
 
@@ -193,7 +196,7 @@ class RouterCore:
             return Refusal(RejectCode.INTENT_EXPIRED, f"the signal is {age} ms old, {limit} ms allowed")
         return Refusal(RejectCode.INVALID_INTENT, f"the signal is {-age} ms in the future; check the clocks")
 
-    def _open(self, turn: Turn, intent: Intent) -> Refusal | None:
+    def _open(self, turn: Turn, intent: Intent, cid: ClientOrderId) -> Refusal | None:
         try:
             sized = examine(intent, self.state, self.config, turn.now)
         except (ValueError, ArithmeticError) as error:
@@ -201,12 +204,13 @@ class RouterCore:
             return Refusal(RejectCode.INVALID_INTENT, str(error))
         if isinstance(sized, Refusal):
             return sized
+        wall_ms = turn.now.wall_ms
         order = Order(
-            client_order_id=client_order_id(intent.intent_id, 0),
-            intent_id=intent.intent_id,
-            signal_id=intent.signal_id,
+            cid,
+            intent.intent_id,
+            intent.signal_id,
             child=0,
-            role=OrderRole.CLOSE if sized.reduces else OrderRole.ENTRY,
+            role=_CLOSING if sized.reduces else _ENTRY,
             phase=intent.phase,
             venue=intent.venue,
             account=intent.account,
@@ -219,15 +223,15 @@ class RouterCore:
             stop_price=sized.stop_price,
             target_price=sized.target_price,
             reduce_only=sized.reduces,
-            created_ms=turn.now.wall_ms,
-            updated_ms=turn.now.wall_ms,
+            created_ms=wall_ms,
+            updated_ms=wall_ms,
         )
         if sized.limit_price is None and intent.reference_price is not None:
-            self.state.expected[order.client_order_id] = intent.reference_price
+            self.state.expected[cid] = intent.reference_price
         self._orders.send(turn, order, rows.approval_fields(intent), intent.t_wall_ns)
         return None
 
-    def _close(self, turn: Turn, intent: Intent) -> Refusal | None:
+    def _close(self, turn: Turn, intent: Intent, cid: ClientOrderId) -> Refusal | None:
         held = self.state.held(intent.symbol)
         if held == 0 or (held > 0) == (intent.side.sign > 0):
             return Refusal(
@@ -247,7 +251,7 @@ class RouterCore:
         if limited and intent.limit_price is None:
             return Refusal(RejectCode.INVALID_INTENT, f"a {intent.order_type.value} order needs a limit price")
         order = Order(
-            client_order_id=client_order_id(intent.intent_id, 0),
+            client_order_id=cid,
             intent_id=intent.intent_id,
             signal_id=intent.signal_id,
             child=0,

@@ -16,7 +16,7 @@ from actors.router.state import RAISING, LookUpState, RouterConfig, RouterState
 from actors.router.turn import Turn
 from titan.codes import RejectCode, TradingState
 from titan.effects import CancelTimer, RaiseAlert, SetTimer
-from titan.model import Order, OrderRole, OrderState
+from titan.model import TERMINAL, Order, OrderRole, OrderState
 from titan.money import ZERO
 from titan.orders import TRANSITIONS, OrderEventKind, next_state
 from titan.venues.base import VenueExecution, VenueOrder
@@ -55,7 +55,7 @@ class OrderDesk:
         """Journals a new order, then sends it."""
         self._put(turn, order, "NEW", approval)
         turn.do(SendOrder(order, t_wall_ns))
-        turn.do(STATE_CHANGED)
+        turn.effects.append(STATE_CHANGED)
 
     def send_child(self, turn: Turn, child: Order, parent: Order) -> None:
         """Sends a child order (`children.child_of`) as approved by its parent."""
@@ -311,7 +311,7 @@ class OrderDesk:
         if approval is not None:
             payload.update(approval)
         turn.write(rows.ORDER, payload)
-        if order.state.is_terminal:
+        if order.state in TERMINAL:
             self._cancelled_ms.pop(cid, None)
             self._state.touched_ms.pop(cid, None)
         if event != "NEW":

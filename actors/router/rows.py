@@ -57,27 +57,27 @@ def encode(payload: Payload) -> bytes:
 
 
 def order_payload(order: Order, event: str, ts_ms: int) -> dict[str, Scalar]:
-    """An order after `event`."""
+    """An order after `event`. (`_value_` is `value` without the descriptor, which costs 0.2 us a time in Python 3.11.)"""
     payload: dict[str, Scalar] = {
         "account": order.account,
         "average_price": text_of(order.average_price),
         "child": order.child,
         "client_order_id": order.client_order_id,
-        "code": order.code.value,
+        "code": order.code._value_,
         "created_ms": order.created_ms,
         "detail": order.detail,
         "event": event,
         "filled": text_of(order.filled),
         "intent_id": order.intent_id,
-        "order_type": order.order_type.value,
-        "phase": "" if order.phase is None else order.phase.value,
+        "order_type": order.order_type._value_,
+        "phase": "" if order.phase is None else order.phase._value_,
         "price": text_of(order.price),
         "quantity": text_of(order.quantity),
         "reduce_only": order.reduce_only,
-        "role": order.role.value,
-        "side": order.side.value,
+        "role": order.role._value_,
+        "side": order.side._value_,
         "signal_id": order.signal_id,
-        "state": order.state.value,
+        "state": order.state._value_,
         "stop_price": text_of(order.stop_price),
         "symbol": order.symbol,
         "target_price": text_of(order.target_price),

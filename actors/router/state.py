@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import NamedTuple
 
+from titan.clock import market_limit_ms
 from titan.codes import TradingState
-from titan.instruments import Instruments
+from titan.instruments import Instrument, Instruments
 from titan.model import Order, OrderRole, OrderState, OrderType, Position, Side
 from titan.money import ZERO
 from titan.policy import RiskPolicy
+from titan.symbols import whitelisted
 from titan.venues.base import ClientIdRule, PostOnlyRefusal, Protection, VenueCapabilities
 
 BRAIN_SILENCE_MS = 5_000
@@ -34,6 +36,14 @@ ABLE = VenueCapabilities(
 """A venue that can do everything; the shell puts the real one's capabilities in its place."""
 
 
+class Ground(NamedTuple):
+    """A symbol as one router may trade it. `stale_ms` is the age in market time from which a quote is none."""
+
+    instrument: Instrument | None
+    listed: bool
+    stale_ms: int
+
+
 @dataclass(frozen=True, slots=True)
 class RouterConfig:
     """What does not change while the router lives. `speed` is market time per wall time."""
@@ -49,6 +59,18 @@ class RouterConfig:
     started_ms: int = 0
     brain_silence_ms: int = BRAIN_SILENCE_MS
     can: VenueCapabilities = ABLE
+    _grounds: dict[str, Ground] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def ground(self, symbol: str) -> Ground:
+        """What the guard has to know of a symbol and what never changes. Raises ValueError for no symbol."""
+        found = self._grounds.get(symbol)
+        if found is None:
+            found = self._grounds[symbol] = Ground(
+                self.instruments.find(self.venue, symbol),
+                whitelisted(symbol, self.policy.symbol_whitelist),
+                market_limit_ms(self.policy.max_staleness_ms, self.speed),
+            )
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +185,7 @@ class RouterState:
     @property
     def effective(self) -> TradingState:
         """The trading state that binds: an impediment turns ACTIVE into REDUCING."""
-        if self.trading is TradingState.ACTIVE and self.impediments:
+        if self.impediments and self.trading is TradingState.ACTIVE:
             return TradingState.REDUCING
         return self.trading
 
@@ -226,14 +248,16 @@ class RouterState:
         """Profit of all positions at mark."""
         total = ZERO
         for symbol, held in self.positions.items():
-            price = self.price(symbol)
-            if price is not None and held.quantity:
-                total += (price - held.average_price) * held.quantity
+            if held.quantity:
+                price = self.price(symbol)
+                if price is not None:
+                    total += (price - held.average_price) * held.quantity
         return total
 
     def equity(self) -> Decimal | None:
         """Cash plus unrealised profit; None until the venue has told the wallet."""
-        return None if self.money.cash is None else self.money.cash + self.unrealized()
+        cash = self.money.cash
+        return cash if cash is None or not self.positions else cash + self.unrealized()
 
     def daily_pnl(self, equity: Decimal | None = None) -> Decimal:
         """Change of equity since the market day began: realised, unrealised, fees and funding.
@@ -246,9 +270,14 @@ class RouterState:
 
     def exposure(self, besides: str = "") -> Decimal:
         """Absolute value of all positions and of what pending entries may add, without symbol `besides`."""
-        symbols = {symbol for symbol, position in self.positions.items() if position.quantity}
-        if self.live:
-            symbols.update([self.orders[cid].symbol for cid in self.live])
+        if not self.positions and not self.live:
+            return ZERO
+        symbols: set[str] = set()
+        for symbol, position in self.positions.items():
+            if position.quantity:
+                symbols.add(symbol)
+        for cid in self.live:
+            symbols.add(self.orders[cid].symbol)
         symbols.discard(besides)
         total = ZERO
         for symbol in symbols:

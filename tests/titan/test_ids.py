@@ -15,7 +15,7 @@ from titan.ids import client_order_id, deterministic_ulid, is_our_client_order_i
 def test_a_client_order_id_is_a_pure_function_within_every_venue_limit(intent: str, child: int) -> None:
     made = client_order_id(intent, child)
     assert made == client_order_id(intent, child)
-    assert re.fullmatch(r"tt[a-z2-7]{2}[0-9a-f]{28}", made)
+    assert re.fullmatch(r"tt[a-z2-7]{2}([0-9a-f]{28}|[0-9a-z]{26})", made)
     assert is_our_client_order_id(made)
 
 
@@ -24,7 +24,22 @@ def test_different_orders_have_different_ids(orders: set[tuple[str, int]]) -> No
     assert len({client_order_id(intent, child) for intent, child in orders}) == len(orders)
 
 
+@given(st.integers(0, 2**48 - 1), st.binary(min_size=10, max_size=10), st.integers(0, 1023))
+def test_the_client_order_id_of_a_ulid_shows_the_intent(ts_ms: int, entropy: bytes, child: int) -> None:
+    intent = ulid_from(ts_ms, entropy)
+    made = client_order_id(intent, child)
+    assert re.fullmatch(r"tt[a-z2-7]{2}[0-9a-z]{26}", made)
+    assert made.endswith(intent.lower())
+    assert is_our_client_order_id(made)
+
+
+@pytest.mark.parametrize("text", ["01arz3ndektsv4rrffq69g5fav", "01ARZ3NDEKTSV4RRFFQ69G5FA\u00c4", "A-" * 13])
+def test_an_id_that_only_looks_like_a_ulid_is_hashed(text: str) -> None:
+    assert len(client_order_id(text, 0)) == 32
+
+
 def test_a_client_order_id_never_changes_between_releases() -> None:
+    assert client_order_id("01ARZ3NDEKTSV4RRFFQ69G5FAV", 1) == "ttab01arz3ndektsv4rrffq69g5fav"
     assert client_order_id("i-close", 0) == "ttaac7a54ba48c275aed6b0f93708069"
 
 

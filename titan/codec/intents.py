@@ -128,7 +128,7 @@ def intent_from_pb(message: pb.Intent) -> Intent:
     """
     try:
         action = ACTION_FROM_PB[message.action]
-        size, leverage = Decimal(message.size_usd or 0), Decimal(message.leverage or 0)
+        size, leverage = Decimal(message.size_usd or ZERO), Decimal(message.leverage or ZERO)
         quantity, limit = message.quantity, message.limit_price
         reference, stop, target = message.reference_price, message.stop_price, message.target_price
         intent = Intent(
@@ -167,14 +167,22 @@ def intent_from_pb(message: pb.Intent) -> Intent:
 
 def _sound(intent: Intent) -> bool:
     """Whether nothing needs a second look. A comparison with NaN raises InvalidOperation."""
-    size = intent.size_usd
-    if not (ZERO < size < HUGE or (intent.action is Action.CLOSE and size == 0)):
-        return False
-    for price in (intent.quantity, intent.limit_price, intent.reference_price, intent.stop_price, intent.target_price):
-        if price is not None and not ZERO < price < HUGE:
-            return False
-    named = intent.intent_id.strip() and intent.signal_id.strip() and intent.venue.strip()
-    return bool(named and intent.account.strip() and intent.symbol.strip()) and ZERO <= intent.leverage < HUGE
+    quantity, limit = intent.quantity, intent.limit_price
+    reference, stop, target = intent.reference_price, intent.stop_price, intent.target_price
+    return bool(
+        (ZERO < intent.size_usd < HUGE or (not intent.size_usd and intent.action is Action.CLOSE))
+        and (quantity is None or ZERO < quantity < HUGE)
+        and (limit is None or ZERO < limit < HUGE)
+        and (reference is None or ZERO < reference < HUGE)
+        and (stop is None or ZERO < stop < HUGE)
+        and (target is None or ZERO < target < HUGE)
+        and ZERO <= intent.leverage < HUGE
+        and intent.intent_id.strip()
+        and intent.signal_id.strip()
+        and intent.venue.strip()
+        and intent.account.strip()
+        and intent.symbol.strip()
+    )
 
 
 def _checked_intent(message: pb.Intent) -> Intent:

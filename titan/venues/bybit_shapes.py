@@ -42,20 +42,20 @@ TIME_IN_FORCE = {OrderType.LIMIT: "GTC", OrderType.POST_ONLY: "PostOnly", OrderT
 
 def order_request(order: Order, venue_symbol: str) -> dict[str, Any]:
     """The body of /v5/order/create. Raises ValueError for an order type that a client does not send."""
-    tif = TIME_IN_FORCE.get(order.order_type)
+    tif, limited = TIME_IN_FORCE.get(order.order_type), order.order_type is not OrderType.MARKET
     if tif is None:
         raise ValueError(f"{order.order_type.value} orders are made by the venue itself, they are not sent")
     request: dict[str, Any] = {
         "category": "linear",
         "symbol": venue_symbol,
         "side": SIDE_NAMES[order.side],
-        "orderType": "Market" if order.order_type is OrderType.MARKET else "Limit",
+        "orderType": "Limit" if limited else "Market",
         "qty": text_of(order.quantity),
         "timeInForce": tif,
         "orderLinkId": order.client_order_id,
         "positionIdx": 0,
     }
-    if order.price is not None and order.order_type is not OrderType.MARKET:
+    if limited and order.price is not None:
         request["price"] = text_of(order.price)
     if order.reduce_only:
         request["reduceOnly"] = True
