@@ -48,12 +48,17 @@ class Arena:
         self.trader = Trader(self.eyes)
         self._trading = asyncio.create_task(self.trader.run(), name="trader")
 
-    async def close(self) -> None:
-        """Stops trading and looking."""
+    async def rest(self) -> None:
+        """Stops trading, and goes on looking."""
         if self._trading is not None:
             self._trading.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._trading
+
+    async def close(self) -> None:
+        """Stops trading and looking."""
+        if self._trading is not None:
+            await self.rest()
             self._trading = None
             await self.eyes.close()
 

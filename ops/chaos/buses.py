@@ -14,7 +14,7 @@ from pathlib import Path
 from ops.chaos.arena import Arena
 from ops.chaos.eyes import Sight
 from ops.chaos.fault import Injected, Skip
-from ops.chaos.processes import _answers
+from ops.chaos.processes import answered
 from protos import trading_pb2 as pb
 from titan import subjects
 
@@ -73,9 +73,9 @@ async def forgotten(arena: Arena) -> Injected:
     away = store.with_name(f"{store.name}.gone-{time.monotonic_ns()}")
     store.rename(away)
     arena.strike(pid, signal.SIGKILL)
-    since = await _answers(arena, "nats", pid)
+    injected = await answered(arena, "nats", pid, phase)
     await asyncio.to_thread(shutil.rmtree, away, True)
-    return Injected(since, note=phase)
+    return injected
 
 
 def _store(home: Path) -> Path:

@@ -39,17 +39,23 @@ class Lost(TimedOut):
 class Campaign:
     """One run over one arena."""
 
-    def __init__(self, arena: Arena, faults: Sequence[ChaosFault], tell: Tell) -> None:
+    def __init__(self, arena: Arena, faults: Sequence[ChaosFault], tell: Tell, every_s: float = 0.0) -> None:
+        """`every_s` paces the faults; without it one follows as soon as the system is back and judged."""
         self._arena = arena
         self._faults = tuple(faults)
         self._tell = tell
+        self._every_s = every_s
+        self.spared: Callable[[ChaosFault], bool] = lambda _: False
         self._known: set[tuple[Invariant, str]] = set()
         self.result = Result()
 
     async def run(self, until_s: float, limit: int = 0) -> None:
         """Injects faults until a monotonic instant, or `limit` of them when that comes first. Raises Lost."""
         await self._active()
+        due = time.monotonic()
         for fault in self._draw():
+            due = max(due + self._every_s, time.monotonic())
+            await asyncio.sleep(max(0.0, min(due, until_s) - time.monotonic()))
             if time.monotonic() >= until_s or (limit and len(self.result.runs) + len(self.result.skipped) >= limit):
                 return
             await self._one(fault)
@@ -87,7 +93,7 @@ class Campaign:
     def _affordable(self, waiting: deque[ChaosFault]) -> ChaosFault | None:
         """The first fault that no supervisor must answer by giving up; what it costs too much now keeps its place."""
         for fault in waiting:
-            if self._arena.budget(fault.group) > fault.restarts:
+            if not self.spared(fault) and self._arena.budget(fault.group) > fault.restarts:
                 waiting.remove(fault)
                 return fault
         return None

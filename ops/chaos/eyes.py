@@ -103,6 +103,7 @@ class Eyes:
         self._heard_s = -1e9
         self._marks: dict[str, Decimal] = {}
         self.intents: list[tuple[str, bytes]] = []
+        self.veto = ""
 
     @classmethod
     async def open(cls, system: System, memory: Memory) -> Eyes:
@@ -112,6 +113,7 @@ class Eyes:
         await bus.subscribe(subjects.ROUTER_STATE, trading_pb2.RouterState, eyes._on_router)
         await bus.subscribe(subjects.ACTOR_RESTARTED, system_pb2.ActorRestarted, eyes._on_restarted)
         await bus.subscribe(subjects.ALERT, system_pb2.Alert, eyes._on_alert)
+        await bus.subscribe(subjects.DECISION, trading_pb2.Decision, eyes._on_decision)
         await bus.subscribe_raw(subjects.INTENT_PLACE_ALL, eyes._on_intent)
         for symbol in eyes.runtime.symbols:
             ticker = subjects.ticker(eyes.runtime.venue.name, symbol)
@@ -142,6 +144,11 @@ class Eyes:
     async def _on_ticker(self, received: Received[market_pb2.Ticker]) -> None:
         if received.message.last:
             self._marks[received.message.symbol] = dec(received.message.last)
+
+    async def _on_decision(self, received: Received[trading_pb2.Decision]) -> None:
+        decision = received.message
+        if decision.phase == trading_pb2.PHASE_MANUAL:
+            self.veto = "" if decision.approved else decision.code
 
     async def _on_intent(self, subject: str, data: bytes, _reply: str) -> None:
         self.intents = [*self.intents[-49:], (subject, data)]

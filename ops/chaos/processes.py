@@ -150,16 +150,16 @@ def root_struck(*, seconds: float = 0.0) -> Inject:
     return inject
 
 
-async def _answers(arena: Arena, name: str, old_pid: int) -> float:
-    """Waits until a server has come back and answers; the instant. Raises Skip never: late is told by the recovery."""
+async def answered(arena: Arena, name: str, old_pid: int, note: str) -> Injected:
+    """Waits until a server has come back and answers: recovery counts from that instant, and never comes without it."""
     system = arena.system
-    deadline = time.monotonic() + SERVER_WITHIN_S
-    while time.monotonic() < deadline:
+    began = time.monotonic()
+    while time.monotonic() < began + SERVER_WITHIN_S:
         record = system.server(name)
         if record is not None and record.pid != old_pid and await arena.reachable(name):
-            break
+            return Injected(time.monotonic(), note=f"{note}; {name} answered after {time.monotonic() - began:.1f} s")
         await asyncio.sleep(0.02)
-    return time.monotonic()
+    return Injected(began, lambda _: False, note=f"{note}; {name} did not answer for {SERVER_WITHIN_S:g} s")
 
 
 def server_struck(name: str, number: signal.Signals) -> Inject:
@@ -169,7 +169,7 @@ def server_struck(name: str, number: signal.Signals) -> Inject:
         pid = arena.server_pid(name)
         phase = await arena.moment()
         arena.strike(pid, number, group=number == signal.SIGKILL)
-        return Injected(await _answers(arena, name, pid), note=phase)
+        return await answered(arena, name, pid, phase)
 
     return inject
 
@@ -182,7 +182,7 @@ def server_frozen(name: str, seconds: float = STOP_S) -> Inject:
         phase = await arena.moment()
         _, since = await arena.freeze(pid, seconds, group=True)
         if arena.system.server(name) is None or arena.server_pid(name) != pid:
-            since = await _answers(arena, name, pid)
+            return await answered(arena, name, pid, phase)
         return Injected(since, note=phase)
 
     return inject

@@ -63,8 +63,9 @@ class ActorSeen:
 class System:
     """One Titan. Make it with `whole_system`."""
 
-    def __init__(self, home: Path, *, standby: bool = False) -> None:
+    def __init__(self, home: Path, *, standby: bool = False, feed: str = FEED, speed: float = SPEED) -> None:
         self.home = home
+        self._flags = Flags(home, feed=feed, speed=speed)
         self.groups = GROUPS_WITH_STANDBY if standby else GROUPS
         self.own_journal_disk = False
         self.keep_logs: Path | None = None
@@ -92,7 +93,7 @@ class System:
     def _spawn(self, *, resume: bool) -> None:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("TITAN_")}
         environment |= {"TITAN_HOME": str(self.home), "TITAN_PORTS": "auto", "TITAN_DASHBOARD": "false"}
-        plan = make_plan(load_settings(environment), Flags(self.home, feed=FEED, speed=SPEED))
+        plan = make_plan(load_settings(environment), self._flags)
         prepare(plan, resume=resume)
         plan.save()
         logs = self.home / "logs"
@@ -196,7 +197,7 @@ class System:
 
 
 @contextlib.contextmanager
-def whole_system(*, standby: bool = False) -> Iterator[System]:
+def whole_system(*, standby: bool = False, feed: str = FEED, speed: float = SPEED) -> Iterator[System]:
     """A running Titan, with a second router on demand; ended whatever happens, its home removed.
 
     Raises Fatal, TimedOut when it can't be started.
@@ -204,7 +205,7 @@ def whole_system(*, standby: bool = False) -> Iterator[System]:
     home = Path(tempfile.mkdtemp(prefix="titan-chaos-"))
     # As root PostgreSQL runs under another user, who must be able to walk in.
     home.chmod(0o711)
-    system = System(home, standby=standby)
+    system = System(home, standby=standby, feed=feed, speed=speed)
     try:
         system.own_journal_disk = _small_disk(home / "journal")
         system.start()

@@ -6,10 +6,12 @@ Guarantees: everything goes the production way, signed, through brain and router
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import time
 from decimal import Decimal
 
+import aiohttp
 import nats.errors
 
 from ops.chaos.eyes import Eyes, wall_ms
@@ -23,7 +25,11 @@ from titan.money import text_of
 EVERY_S = 1.2
 SIZE_USD = 900
 STOP = Decimal("0.012")
-RECEIPT_WITHIN_S = 8.0
+RECEIPT_WITHIN_S = 2.0
+RESET_EVERY_S = 3.0
+RESET_WITHIN = aiohttp.ClientTimeout(total=2.0)
+# Small losses trip the breaker all the time: then nothing would be under way when a fault strikes.
+RESETS = {"BREAKER_ACTIVE": "reset-circuit-breaker", "GOVERNANCE_LOCKDOWN": "mode/normal"}
 
 
 class Trader:
@@ -33,6 +39,7 @@ class Trader:
         self._eyes = eyes
         self._clock = open_clock(eyes.runtime.run_dir)
         self._turns = itertools.count()
+        self._reset_s = -RESET_EVERY_S
         self.sent = 0
 
     async def signal(self) -> str:
@@ -71,10 +78,28 @@ class Trader:
         return signal.signal_id
 
     async def run(self) -> None:
-        """Proposes for ever."""
+        """Proposes for ever; as risk owner takes back what its own losses tripped."""
         while True:
             await asyncio.sleep(EVERY_S)
             await self.signal()
+            await self.reset()
+
+    async def reset(self) -> None:
+        """Resets what vetoed the last proposal, as its owner would over HTTP; not more often than every few seconds."""
+        path = RESETS.get(self._eyes.veto)
+        now = time.monotonic()
+        if path is None or now - self._reset_s < RESET_EVERY_S:
+            return
+        self._reset_s, self._eyes.veto = now, ""
+        runtime = self._eyes.runtime
+        headers = {"Authorization": f"Bearer {runtime.api_tokens.risk_owner}"}
+        url = f"http://127.0.0.1:{runtime.ports['brain_http']}/admin/system/{path}"
+        with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+            async with (
+                aiohttp.ClientSession(timeout=RESET_WITHIN) as session,
+                session.post(url, json={"reason": "chaos"}, headers=headers) as answer,
+            ):
+                await answer.read()
 
     async def command(self, verb: str, reason: str) -> pb.OperatorReceipt | None:
         """One operator command; None when no router answers in time."""

@@ -28,7 +28,7 @@ from titan.files import write_private
 LONG_MINUTES = 60.0
 
 
-def _interrupt(_number: int, _frame: object) -> None:
+def interrupt(_number: int, _frame: object) -> None:
     """SIGTERM must unwind as Ctrl-C does, so that everything that was started is ended."""
     raise KeyboardInterrupt
 
@@ -112,7 +112,7 @@ def chaos(
     if list_them:
         _catalogue(faults, as_json_)
         return ExitCode.OK
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, interrupt)
     began = time.monotonic()
 
     def tell(line: str) -> None:

@@ -18,6 +18,7 @@ from ops.cli import (
     node,
     policy,
     simulate,
+    soak,
     status,
     tables,
     top,
@@ -79,6 +80,7 @@ for verb in (
     bench.bench,
     chaos.chaos,
     simulate.simulate,
+    soak.soak,
 ):
     app.command()(verb)
 app.add_typer(policy.app, name="policy")

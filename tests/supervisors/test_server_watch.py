@@ -72,7 +72,7 @@ async def test_a_port_that_takes_connections_and_says_nothing_is_no_answer() -> 
     probes = (
         alive.nats_answers(port, "u", "p"),
         alive.redis_answers(port, "p"),
-        alive.postgres_answers(f"postgresql://u:p@127.0.0.1:{port}/titan"),
+        alive.PostgresProbe(f"postgresql://u:p@127.0.0.1:{port}/titan").answers(),
         alive.http_answers(port, "/health"),
     )
     for probe in probes:

@@ -231,8 +231,9 @@ class Remembered:
 class World:
     """One reading of everything.
 
-    `rows` is the whole journal in order. `alerts` are the messages of alerts. `excused` are client order ids that a test
-    itself took out of the journal (a torn tail): they need no approval there. `patience_ms` is how long a send may be open.
+    `rows` is the whole journal in order. `alerts` are the messages of alerts. `excused` are ids of client orders and of their
+    signals that a test itself took out of the journal (a torn tail): they need no approval there. `patience_ms` is how long a
+    send may be open.
     """
 
     now_ms: int

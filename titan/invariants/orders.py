@@ -168,7 +168,7 @@ def _open_ended(world: World, row: OrderRow) -> Iterator[Violation]:
 def _unheard(world: World, story: Story) -> Iterator[Violation]:
     if world.ledger is None or not story.whole:
         return
-    heard = {row.signal_id for row in story.orders} | story.rejected_signals
+    heard = {row.signal_id for row in story.orders} | story.rejected_signals | world.excused
     for approval in world.ledger.approvals:
         waited = world.now_ms - approval.heard_ms
         if approval.signal_id not in heard and waited > world.patience_ms:

@@ -14,6 +14,8 @@ import asyncpg
 from titan.servers.ports import LOOPBACK
 from titan.servers.probe import ask
 
+SHUTTING_DOWN = "shutting down"
+
 
 async def nats_answers(port: int, user: str, password: str) -> bool:
     """Logs in and waits for the PONG."""
@@ -43,16 +45,33 @@ async def redis_answers(port: int, password: str) -> bool:
     return bool(await ask(port, f"AUTH {password}\r\nPING\r\n".encode(), b"\n", limit=64))
 
 
-async def postgres_answers(dsn: str) -> bool:
-    """Connects as a client does, which makes the server fork, and asks for one row."""
-    try:
-        connection = await asyncpg.connect(dsn)
+class PostgresProbe:
+    """Asks one PostgreSQL, and remembers what it complained of when it was asked."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._complaint = ""
+
+    async def answers(self) -> bool:
+        """Connects as a client does, which makes the server fork, and asks for one row."""
         try:
-            return bool(await connection.fetchval("SELECT 1") == 1)
-        finally:
-            await connection.close()
-    except asyncpg.PostgresError:
-        return True
+            connection = await asyncpg.connect(self._dsn)
+            try:
+                row = await connection.fetchval("SELECT 1")
+            finally:
+                await connection.close()
+        except asyncpg.CannotConnectNowError as error:
+            # A smart shutdown lets nobody in and waits for those inside, who stay: it would never come to an end by itself.
+            self._complaint = str(error) if SHUTTING_DOWN in str(error) else ""
+            return True
+        except asyncpg.PostgresError:
+            row = 1
+        self._complaint = ""
+        return bool(row == 1)
+
+    async def trouble(self) -> str:
+        """What it complained of at the last question; empty when it let us in, or will by itself."""
+        return self._complaint
 
 
 async def http_answers(port: int, path: str) -> bool:

@@ -15,13 +15,12 @@ import signal
 import subprocess
 import sys
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import asyncpg
 
 from titan.errors import ConfigError, TitanError
-from titan.servers.alive import postgres_answers
+from titan.servers.alive import PostgresProbe
 from titan.servers.binaries import Kind, ServerBinary, find_binary
 from titan.servers.layout import Layout
 from titan.servers.ports import LOOPBACK, PortBook
@@ -97,6 +96,7 @@ def build(layout: Layout, book: PortBook, *, port: int | None = None, durable: b
         finally:
             await connection.close()
 
+    probe = PostgresProbe(dsn)
     archive = wal_archive(layout, user, cluster.system_id) if durable else None
     spec = ServerSpec(
         name=Kind.POSTGRES.value,
@@ -107,7 +107,8 @@ def build(layout: Layout, book: PortBook, *, port: int | None = None, durable: b
         log_file=layout.log_file("postgres"),
         run_dir=layout.run,
         ready=ready,
-        alive=partial(postgres_answers, dsn),
+        alive=probe.answers,
+        trouble=probe.trouble,
         ports=(chosen,),
         uid=user.uid,
         gid=user.gid,
