@@ -16,7 +16,7 @@ import orjson
 from ops.chaos.books import read_ledger
 from ops.chaos.system import QUARANTINED, ActorSeen, System, dead
 from ops.chaos.venue import VenueAdmin
-from protos import market_pb2, system_pb2, trading_pb2
+from protos import brain_pb2, market_pb2, system_pb2, trading_pb2
 from supervisors.tree import GROUPS_WITH_STANDBY
 from titan import subjects
 from titan.bus import Bus, Received
@@ -113,7 +113,7 @@ class Eyes:
         await bus.subscribe(subjects.ROUTER_STATE, trading_pb2.RouterState, eyes._on_router)
         await bus.subscribe(subjects.ACTOR_RESTARTED, system_pb2.ActorRestarted, eyes._on_restarted)
         await bus.subscribe(subjects.ALERT, system_pb2.Alert, eyes._on_alert)
-        await bus.subscribe(subjects.DECISION, trading_pb2.Decision, eyes._on_decision)
+        await bus.subscribe(subjects.DECISION, brain_pb2.Decision, eyes._on_decision)
         await bus.subscribe_raw(subjects.INTENT_PLACE_ALL, eyes._on_intent)
         for symbol in eyes.runtime.symbols:
             ticker = subjects.ticker(eyes.runtime.venue.name, symbol)
@@ -145,7 +145,7 @@ class Eyes:
         if received.message.last:
             self._marks[received.message.symbol] = dec(received.message.last)
 
-    async def _on_decision(self, received: Received[trading_pb2.Decision]) -> None:
+    async def _on_decision(self, received: Received[brain_pb2.Decision]) -> None:
         decision = received.message
         if decision.phase == trading_pb2.PHASE_MANUAL:
             self.veto = "" if decision.approved else decision.code

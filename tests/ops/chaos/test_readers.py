@@ -121,7 +121,7 @@ def test_a_torn_tail_is_cut_excused_and_forgotten(tmp_path: Path) -> None:
     torn.look_forward = lambda: None
     assert storages._tear(cast("Any", torn), journal.path) == storages.TORN_ROWS
     assert [row.seq for row in read_rows(journal.path, 0)] == [row.seq for row in torn.memory.rows] == list(range(1, 8))
-    assert torn.memory.excused == {said(rows[7], "client_order_id")}
+    assert torn.memory.excused == {said(rows[7], "client_order_id"), said(rows[7], "signal_id")}
     again = Journal.open(journal.path)
     assert again.opened.lost_rows == storages.TORN_ROWS
     again.close()
