@@ -246,6 +246,7 @@ class Guardian:
             fast_lane=plan.fast_lane,
             memory_warn_mb=plan.memory_warn_mb,
             memory_recycle_mb=plan.memory_recycle_mb,
+            spares=plan.spares,
         )
 
 

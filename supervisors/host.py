@@ -8,6 +8,7 @@ the last word, so that a death is always proven. Never: a restart, a decision, a
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import ray
 from ray.actor import ActorHandle
 
-from supervisors.host_order import HostOrder, HostReport
+from supervisors.host_order import NOBODY, HostOrder, HostReport, WarmOrder
 from supervisors.tree import NAMESPACE, SHARE, resource_of
 from titan.errors import TitanError
 from titan.logs import get_logger
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from titan.actor import Actor
 
 CALLS_AT_ONCE = 1_000
+SPARE = "Spare"
+_TITLE_AFTER_S = 0.1
 
 
 class ActorCrashed(TitanError):
@@ -39,7 +42,7 @@ def crashed(error: BaseException) -> ActorCrashed:
 class Host:
     """Hosts one actor. Every method runs on the actor's event loop."""
 
-    def __init__(self, order: HostOrder) -> None:
+    def __init__(self, order: HostOrder = NOBODY) -> None:
         self._order = order
         self._actor: Actor | None = None
         self._ready = False
@@ -52,14 +55,43 @@ class Host:
 
     async def describe(self) -> HostReport:
         """Who this is."""
+        self._show()
         order = self._order
         node = ray.get_runtime_context().get_node_id()
         return HostReport(order.name, os.getpid(), order.incarnation, self._ready, order.home, node)
+
+    async def warm(self, order: WarmOrder) -> None:
+        """Imports what actors need, one module at a time, until there is an actor to be. Raises what an import raises."""
+        from titan.actor import load_actor
+
+        for module in order.modules:
+            if self._order.name:
+                return
+            importlib.import_module(module)
+            await asyncio.sleep(0)
+        for path in order.paths:
+            if self._order.name:
+                return
+            load_actor(path)
+            await asyncio.sleep(0)
+
+    async def take(self, order: HostOrder) -> HostReport:
+        """Becomes the host of an order. Raises ValueError when it is one already."""
+        if self._order.name:
+            raise ValueError(f"this host is {self._order.name} already, it can't be {order.name}")
+        self._order = order
+        return await self.describe()
+
+    def _show(self) -> None:
+        """The actor's name for `ps` and `top`: Ray shows a spare's class, and again with every call."""
+        title = f"ray::{self._order.class_name or SPARE}"
+        asyncio.get_running_loop().call_later(_TITLE_AFTER_S, ray._raylet.setproctitle, title)  # type: ignore[attr-defined]
 
     async def start(self) -> None:
         """Builds the actor and waits until it is Ready. Raises what kept it from that."""
         if self._begun is None:
             self._begun = asyncio.get_running_loop().create_task(self._begin())
+        self._show()
         await asyncio.shield(self._begun)
 
     async def _begin(self) -> None:
@@ -80,6 +112,7 @@ class Host:
 
     async def run(self) -> str:
         """Pends while the actor lives: returns "stopped" after a stop, raises the actor's own error after a crash."""
+        self._show()
         return await asyncio.shield(self._over)
 
     async def drain_and_stop(self, timeout_s: float) -> None:
@@ -106,12 +139,12 @@ class Host:
 
 
 def create(order: HostOrder, ray_name: str, role: str) -> ActorHandle[Any]:
-    """Makes the detached, named Ray actor of an order on a node of its role. Blocking.
+    """Makes the detached, named Ray actor of an order, or of none yet, on a node of its role. Blocking.
 
     Raises ValueError while the name is still taken.
     """
     # A class of its own name is what the dashboard and the process title show.
-    hosted: Any = ray.remote(type(order.class_name, (Host,), {}))
+    hosted: Any = ray.remote(type(order.class_name or SPARE, (Host,), {}))
     options = hosted.options(
         name=ray_name,
         namespace=NAMESPACE,

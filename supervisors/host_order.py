@@ -21,6 +21,14 @@ class HostOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class WarmOrder:
+    """What a spare imports before it knows which actor it will be: modules, then actors by their paths."""
+
+    modules: tuple[str, ...]
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class HostReport:
     """Who a host is."""
 
@@ -30,3 +38,7 @@ class HostReport:
     ready: bool
     home: str
     node: str
+
+
+NOBODY = HostOrder("", "", 0, "")
+"""A spare's: it has no actor yet."""

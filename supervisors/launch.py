@@ -52,6 +52,7 @@ class LaunchPlan(BaseModel):
     log_level: str = "INFO"
     memory_warn_mb: int = Field(default=400, gt=0)
     memory_recycle_mb: int = Field(default=500, ge=0)
+    spares: int = Field(default=0, ge=0)
     auto_arm: bool = True
     execution_mode: Literal["active", "standby"] = "active"
     router_standby: bool = False

@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
+import time
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 import ray
 import ray.exceptions
+import ray.util
 from ray.actor import ActorHandle
 
 from supervisors.host import ActorCrashed, create
-from supervisors.host_order import HostOrder, HostReport
+from supervisors.host_order import NOBODY, HostOrder, HostReport, WarmOrder
 from supervisors.processes import Death, bury
 from supervisors.runner import Life, sentence
-from supervisors.tree import NAMESPACE, ActorSpec
+from supervisors.spares import Spares
+from supervisors.tree import CORE_ROLE, NAMESPACE, ActorSpec
 from titan.errors import Transient
 from titan.logs import get_logger
 
@@ -31,6 +34,7 @@ BURY_WITHIN_S = 5.0
 # Two hooks, drain and stop, share the shutdown timeout of five seconds.
 STOP_HOOK_S = 2.2
 _RETRY_S = 0.01
+SPARE = f"{NAMESPACE}.spare."
 
 
 class RayLife:
@@ -98,20 +102,57 @@ class RayLife:
             death.cancel()
 
 
-class RayLauncher:
-    """Launches actors of a table for one home."""
+class RaySpare:
+    """A host that has no actor yet."""
 
-    def __init__(self, actors: dict[str, ActorSpec], home: str) -> None:
+    def __init__(self, handle: Any, pid: int, order: WarmOrder) -> None:
+        self.handle = handle
+        self._pid = pid
+        self._order = order
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._pid
+
+    async def take(self, order: HostOrder) -> HostReport:
+        """Becomes the actor of an order."""
+        report: HostReport = await self.handle.take.remote(order)
+        return report
+
+    async def warm(self) -> None:
+        """Imports what actors need."""
+        await self.handle.warm.remote(self._order)
+
+    async def end(self) -> None:
+        """Ends it for good."""
+        await kill_actor(self.handle)
+
+
+class RayLauncher:
+    """Launches actors of a table for one home, from `spares` warm processes where it can."""
+
+    def __init__(
+        self, actors: dict[str, ActorSpec], home: str, spares: int = 0, settled: Callable[[], bool] = lambda: True
+    ) -> None:
         self._actors = actors
         self._home = home
+        self._spares = Spares(spares, self._spare, settled, get_logger("root"))
+        self._heard: asyncio.Task[dict[str, list[RayLife]]] | None = None
+        needs = dict.fromkeys(need for spec in actors.values() for need in spec.needs)
+        self._warm = WarmOrder(("titan.actor", *needs), tuple(spec.path for spec in actors.values()))
 
     async def launch(self, child: str, incarnation: int) -> Life:
         """Makes the actor's process. When it raises or is cancelled, no process is left."""
         spec = self._actors[child]
         order = HostOrder(child, spec.path, incarnation, self._home)
+        taken = await self._spares.take(order)
+        if taken is not None:
+            spare, report = taken
+            return RayLife(spare.handle, report)
         handle: Any = await self._created(order, spec)
         try:
-            report: HostReport = await handle.describe.remote()
+            report = await handle.describe.remote()
         except BaseException:
             # Also a cancellation: a process that nobody watches must not stay.
             _spawn(kill_actor(handle))
@@ -120,6 +161,19 @@ class RayLauncher:
 
     async def adopt(self, child: str) -> RayLife | None:
         """The living actor of that name, verified to be ours and answering; anything else by that name is killed."""
+        if self._heard is None:
+            self._heard = asyncio.get_running_loop().create_task(self._listen())
+        lives = (await asyncio.shield(self._heard)).get(child, [])
+        named = await self._named(child)
+        if named is not None:
+            lives = [*lives, named]
+        # At most one, because a start follows on proven death; were there two, the younger would be the one to keep.
+        lives.sort(key=lambda life: life.report.incarnation)
+        for older in lives[:-1]:
+            older.kill()
+        return lives[-1] if lives else None
+
+    async def _named(self, child: str) -> RayLife | None:
         spec = self._actors[child]
         try:
             handle: Any = await asyncio.to_thread(ray.get_actor, spec.ray_name, NAMESPACE)
@@ -136,6 +190,46 @@ class RayLauncher:
             return None
         return RayLife(handle, report)
 
+    async def _listen(self) -> dict[str, list[RayLife]]:
+        """Asks everybody who was a spare once who he is: who became an actor, by its name; who did not stays in reserve."""
+        names = await asyncio.to_thread(ray.util.list_named_actors, all_namespaces=True)
+        spares = [each["name"] for each in names if each["namespace"] == NAMESPACE and each["name"].startswith(SPARE)]
+        found: dict[str, list[RayLife]] = {}
+        for handle, report in await asyncio.gather(*(self._who(name) for name in spares)):
+            if report is None or report.home not in ("", self._home):
+                if handle is not None:
+                    await kill_actor(handle)
+            elif not report.name:
+                self._spares.keep(RaySpare(handle, report.pid, self._warm))
+            else:
+                found.setdefault(report.name, []).append(RayLife(handle, report))
+        self._spares.fill()
+        return found
+
+    @staticmethod
+    async def _who(ray_name: str) -> tuple[Any, HostReport | None]:
+        try:
+            handle: Any = await asyncio.to_thread(ray.get_actor, ray_name, NAMESPACE)
+        except ValueError:
+            return None, None
+        try:
+            async with asyncio.timeout(DESCRIBE_WITHIN_S):
+                report: HostReport = await handle.describe.remote()
+        except (TimeoutError, ray.exceptions.RayError):
+            return handle, None
+        return handle, report
+
+    async def _spare(self) -> RaySpare | None:
+        if await asyncio.to_thread(_several_nodes):
+            return None
+        handle: Any = await _uncut(NOBODY, f"{SPARE}{time.time_ns()}", CORE_ROLE)
+        try:
+            report: HostReport = await handle.describe.remote()
+        except BaseException:
+            _spawn(kill_actor(handle))
+            raise
+        return RaySpare(handle, report.pid, self._warm)
+
     async def bury(self, child: str, pid: int) -> None:
         """Kills the worker of this home that the child was; on another node only its fencing term keeps it from trading."""
         while not await asyncio.to_thread(bury, pid, Path(self._home), BURY_WITHIN_S):
@@ -146,7 +240,7 @@ class RayLauncher:
         deadline = loop.time() + NAME_FREE_WITHIN_S
         while True:
             try:
-                return await _uncut(order, spec)
+                return await _uncut(order, spec.ray_name, spec.role)
             except ValueError as error:
                 # The GCS gives the name of a dead actor free a moment after the process is gone.
                 if loop.time() > deadline:
@@ -154,9 +248,9 @@ class RayLauncher:
                 await asyncio.sleep(_RETRY_S)
 
 
-async def _uncut(order: HostOrder, spec: ActorSpec) -> ActorHandle[Any]:
+async def _uncut(order: HostOrder, ray_name: str, role: str) -> ActorHandle[Any]:
     """Creates the actor in a thread; when the wait is cancelled, what the thread still makes is killed."""
-    making = asyncio.ensure_future(asyncio.to_thread(create, order, spec.ray_name, spec.role))
+    making = asyncio.ensure_future(asyncio.to_thread(create, order, ray_name, role))
     try:
         return await asyncio.shield(making)
     except asyncio.CancelledError:
@@ -167,6 +261,12 @@ async def _uncut(order: HostOrder, spec: ActorSpec) -> ActorHandle[Any]:
 
         making.add_done_callback(end)
         raise
+
+
+def _several_nodes() -> bool:
+    """Whether roles may have nodes of their own. Blocking."""
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return sum(bool(node["Alive"]) for node in nodes) > 1
 
 
 async def kill_actor(handle: ActorHandle[Any]) -> None:

@@ -47,7 +47,7 @@ class RootSupervisor:
         self._lock = RootLock(runtime.run_dir)
         self._log = configure("root", runtime.log_dir, runtime.log_level)
         actors = actors_of(groups)
-        launcher = RayLauncher(actors, home)
+        launcher = RayLauncher(actors, home, runtime.spares, lambda: self._core.is_ready)
         session = os.environ.get(SESSION_ENV, "")
         self._reporter = Reporter(runtime, self._log, self._status, self._restart, self._beat)
         self._core = Supervision(

@@ -34,6 +34,8 @@ class ActorSpec:
     silence_ms: int = 3_000
     start_timeout_ms: int = 30_000
     role: str = CORE_ROLE
+    # Modules that it loads only while it starts: what a spare imports beforehand.
+    needs: tuple[str, ...] = ()
 
     @property
     def ray_name(self) -> str:
@@ -52,8 +54,14 @@ class Group:
     actors: tuple[ActorSpec, ...]
 
 
+CCXT = ("ccxt.pro",)
 ROUTER_STANDBY = ActorSpec(
-    "router_standby", "actors.router.actor:RouterStandby", silence_ms=1_000, start_timeout_ms=60_000, role="execution"
+    "router_standby",
+    "actors.router.actor:RouterStandby",
+    silence_ms=1_000,
+    start_timeout_ms=60_000,
+    role="execution",
+    needs=CCXT,
 )
 
 # money waits longest before it halts: a router that comes back five times a minute still trades safely from its journal.
@@ -65,9 +73,14 @@ GROUPS: tuple[Group, ...] = (
         period_s=60,
         actors=(
             ActorSpec(
-                "router", "actors.router.actor:Router", silence_ms=1_000, start_timeout_ms=60_000, role="execution"
+                "router",
+                "actors.router.actor:Router",
+                silence_ms=1_000,
+                start_timeout_ms=60_000,
+                role="execution",
+                needs=CCXT,
             ),
-            ActorSpec("execution", "actors.execution.actor:Execution", role="execution"),
+            ActorSpec("execution", "actors.execution.actor:Execution", role="execution", needs=CCXT),
             ActorSpec("brain", "actors.brain.actor:Brain", role="brain"),
         ),
     ),
@@ -77,7 +90,13 @@ GROUPS: tuple[Group, ...] = (
         max_restarts=5,
         period_s=60,
         actors=(
-            ActorSpec("market_data", "actors.market_data.actor:MarketData", start_timeout_ms=60_000, role="scavenger"),
+            ActorSpec(
+                "market_data",
+                "actors.market_data.actor:MarketData",
+                start_timeout_ms=60_000,
+                role="scavenger",
+                needs=CCXT,
+            ),
             ActorSpec("scavenger", "actors.scavenger.actor:Scavenger", start_timeout_ms=60_000, role="scavenger"),
         ),
     ),

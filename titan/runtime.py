@@ -99,6 +99,7 @@ class Runtime(BaseModel):
     bind: str = "127.0.0.1"
     memory_warn_mb: int = 400
     memory_recycle_mb: int = 500
+    spares: int = 0
 
     @property
     def run_dir(self) -> Path:

@@ -92,6 +92,11 @@ class Settings(BaseSettings):
         ),
         Field(ge=0),
     ] = 500
+    spares: Annotated[
+        int,
+        _from("TITAN_SPARES", "warm processes in reserve, which make restarts short (about 130 MB each); 0 for none"),
+        Field(ge=0, le=3),
+    ] = 1
     ports: Annotated[
         Literal["default", "auto"],
         _from("TITAN_PORTS", "default: the documented ports; auto: free ones, recorded in run/ports.json"),

@@ -235,6 +235,7 @@ def make_plan(settings: Settings, flags: Flags) -> LaunchPlan:
             "venue": settings.venue,
             "dashboard": settings.dashboard if flags.dashboard is None else flags.dashboard,
             "router_cpu": settings.router_cpu,
+            "spares": settings.spares,
             "fast_lane": settings.fast_lane,
             "ports": _ports(settings, layout),
             "log_level": settings.log_level,

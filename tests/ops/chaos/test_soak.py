@@ -92,12 +92,15 @@ def test_a_process_that_grows_makes_the_soak_fail(monkeypatch: pytest.MonkeyPatc
 
 
 def test_books_that_differ_make_the_soak_fail() -> None:
-    soaked = soak()
-    assert not soaked.clean
-    soaked.truth = pb.Truth(complete=True)
-    assert soaked.clean
-    soaked.truth = pb.Truth(complete=True, differences=1)
-    assert not soaked.clean
+    def clean(truth: pb.Truth | None) -> bool:
+        soaked = soak()
+        soaked.truth = truth
+        return soaked.clean
+
+    assert clean(pb.Truth(complete=True))
+    assert not clean(None)
+    assert not clean(pb.Truth())
+    assert not clean(pb.Truth(complete=True, differences=1))
 
 
 def test_a_census_counts_a_process_and_its_herd(tmp_path: Path) -> None:
