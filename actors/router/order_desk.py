@@ -33,7 +33,7 @@ FILLS_AGAIN_MS = 1_000
 NOT_KNOWN = "the venue knew no such order"
 
 _HELD_BACK = {"unjournalled": RejectCode.JOURNAL_FAILED, "fenced": RejectCode.NOT_LEADER}
-_BEFORE_OPEN = frozenset({OrderState.PENDING, OrderState.SENT, OrderState.UNKNOWN, OrderState.REJECTED})
+_BEFORE_OPEN = frozenset({OrderState.PENDING, OrderState.UNKNOWN, OrderState.REJECTED})
 
 
 class OrderDesk:
@@ -78,7 +78,7 @@ class OrderDesk:
     def send_failed(self, turn: Turn, event: SendFailed) -> None:
         """The send ended without an acknowledgement."""
         order = self._state.orders.get(event.client_order_id)
-        if order is None or order.state not in (OrderState.PENDING, OrderState.SENT, OrderState.UNKNOWN):
+        if order is None or order.state not in (OrderState.PENDING, OrderState.UNKNOWN):
             return
         if event.outcome == "in_doubt":
             self.advance(turn, replace(order, detail=event.detail), OrderEventKind.TIMEOUT)
@@ -160,7 +160,7 @@ class OrderDesk:
                     self.cancel(turn, order)
         for cid in self._state.live:
             order = self._state.orders[cid]
-            if order.state in (OrderState.PENDING, OrderState.SENT, OrderState.UNKNOWN):
+            if order.state in (OrderState.PENDING, OrderState.UNKNOWN):
                 silent = now - self._state.touched_ms.get(cid, 0)
                 if silent >= STUCK_MS and cid not in self._state.lookups and cid not in self._state.resends:
                     self.look_up(turn, cid)
