@@ -8,7 +8,10 @@ Grammar: titan.{cmd|evt|data|signal|rpc|sys|dlq|ops}.{domain}.{action}.v1[.token
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
+
+REMEMBERED = 4096
 
 SIGNAL_SUBMIT = "titan.signal.submit.v1"
 
@@ -63,6 +66,7 @@ def token(symbol: str) -> str:
     return symbol.replace("/", "_").replace(":", "_")
 
 
+@lru_cache(REMEMBERED)
 def intent_place(venue: str, account: str, symbol: str) -> str:
     """Where the brain orders an intent."""
     return f"titan.cmd.execution.place.v1.{venue}.{account}.{token(symbol)}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from titan.subjects import token
@@ -17,6 +18,8 @@ from titan.subjects import token
 __all__ = ["Kind", "ParsedSymbol", "denormalize", "normalize", "parse", "token", "whitelisted"]
 
 Kind = Literal["spot", "perp", "future", "option"]
+
+REMEMBERED = 4096
 
 QUOTES = ("USDT", "USDC", "FDUSD", "BUSD", "TUSD", "DAI", "USD", "EUR", "GBP", "BTC", "ETH", "BNB")
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
@@ -45,6 +48,7 @@ class ParsedSymbol:
     right: str = ""
 
 
+@lru_cache(REMEMBERED)
 def parse(symbol: str) -> ParsedSymbol:
     """The parts of a canonical symbol. Raises ValueError for any other spelling."""
     found = _CANONICAL.match(symbol)
@@ -105,6 +109,11 @@ def whitelisted(symbol: str, whitelist: Iterable[str]) -> bool:
     An entry `BTC/USDT` (also `BTCUSDT`, `BTC_USDT`, `BTC-USDT`) admits spot and perpetual; an entry with a settlement
     currency admits only itself. An empty list admits nothing.
     """
+    return _admitted(symbol, tuple(whitelist))
+
+
+@lru_cache(REMEMBERED)
+def _admitted(symbol: str, whitelist: tuple[str, ...]) -> bool:
     part = parse(symbol)
     pair = f"{part.base}{part.quote}"
     for entry in whitelist:

@@ -59,6 +59,19 @@ def test_a_ulid_sorts_by_its_time() -> None:
     assert len(new_ulid()) == 26
 
 
+@given(st.integers(0, 2**48 - 1), st.binary(min_size=10, max_size=10))
+def test_a_ulid_is_crockfords_base_32_of_its_128_bits(ts_ms: int, entropy: bytes) -> None:
+    digits = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+    value = 0
+    for character in ulid_from(ts_ms, entropy):
+        value = value * 32 + digits.index(character)
+    assert value.to_bytes(16, "big") == ts_ms.to_bytes(6, "big") + entropy
+
+
+def test_the_time_is_written_as_in_the_ulid_specifications_own_example() -> None:
+    assert ulid_from(1_469_918_176_385, bytes(10)) == "01ARYZ6S410000000000000000"
+
+
 def test_a_ulid_needs_ten_bytes_of_entropy() -> None:
     with pytest.raises(ValueError, match="10 bytes"):
         ulid_from(1, b"short")
