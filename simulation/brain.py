@@ -73,7 +73,7 @@ class SimBrain(Process):
         world.process_ready(self)
         while self.core is not None and not self.core.state.router_hash:
             router = world.router
-            if router is not None and router.ready and not router.paused:
+            if router is not None and router.leads and not router.paused:
                 yield Sleep(4)
                 self.feed(PolicyAttested(router.policy_hash().policy_hash))
                 return

@@ -96,7 +96,12 @@ class SimBus:
         self.dead_letters: dict[str, int] = {}
         self.up = True
         self.lost_ack = 0
+        self.cut: set[Process] = set()
         self.kv: dict[str, str] = {}
+
+    def reaches(self, process: Process) -> bool:
+        """Whether this process has a connection to the server."""
+        return self.up and process not in self.cut
 
     # who listens
 
@@ -123,6 +128,7 @@ class SimBus:
     def leave(self, process: Process) -> None:
         """A process is gone."""
         self._subscriptions = [each for each in self._subscriptions if each.process is not process]
+        self.cut.discard(process)
         self._verifiers.pop(id(process), None)
         for consumer in self.consumers.values():
             if consumer.process is process:
@@ -176,7 +182,7 @@ class SimBus:
             return
         delay = self._engine.chance("bus").randint(1, 4)
         for each in self._subscriptions:
-            if subjects.matches(each.pattern, subject):
+            if subjects.matches(each.pattern, subject) and each.process not in self.cut:
                 told = Delivery(subject, message, "", "", b"")
                 self._engine.after(delay, partial(each.process.deliver, partial(_handle, each, told)))
 
@@ -195,7 +201,7 @@ class SimBus:
 
     def _spread(self, wire: Wire) -> None:
         for each in self._subscriptions:
-            if not subjects.matches(each.pattern, wire.subject):
+            if not subjects.matches(each.pattern, wire.subject) or each.process in self.cut:
                 continue
             copies, sent = 1, wire
             if self.faults:
@@ -249,7 +255,9 @@ class SimBus:
 
     def _pump(self, consumer: Consumer) -> None:
         process, kind = consumer.process, consumer.kind
-        if process is None or kind is None or consumer.busy or not consumer.waiting or not process.alive or not self.up:
+        if process is None or kind is None or consumer.busy or not consumer.waiting or not process.alive:
+            return
+        if not self.reaches(process):
             return
         consumer.busy = True
         wire = consumer.waiting.popleft()
@@ -295,6 +303,15 @@ class SimBus:
         held, self._held = self._held, []
         for wire in held:
             self.send(wire)
+        self.pump()
+
+    def rejoin(self) -> None:
+        """Every process that was cut off has its connection back."""
+        self.cut.clear()
+        self.pump()
+
+    def pump(self) -> None:
+        """Hands on what waits in streams."""
         for consumer in self.consumers.values():
             self._pump(consumer)
 

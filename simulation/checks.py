@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from actors.router import rows as kinds
 from actors.router.core import RouterCore
+from actors.router.lease import LONGEST_SEND_MS
 from actors.router.state import RouterState
 from protos import brain_pb2
 from simulation.plan import Fault
@@ -23,6 +24,7 @@ from titan.orders import TRANSITIONS, OrderEventKind
 from titan.paper.orders import ExecType
 
 if TYPE_CHECKING:
+    from simulation.performer import SimPerformer
     from simulation.router import SimRouter
     from simulation.world import World
 
@@ -49,6 +51,7 @@ class Checks:
         self._early: dict[str, int] = {}
         self._differs_since: int | None = None
         self._before: RouterCore | None = None
+        self._departed: dict[int, tuple[int, str]] = {}
         self.terms: list[tuple[int, int, int | None]] = []
 
     def violation(self, invariant: Invariant, key: str, text: str) -> None:
@@ -124,11 +127,19 @@ class Checks:
 
     def replayed(self, router: SimRouter) -> None:
         """A router read its journal: it must know exactly what the one before it knew."""
-        world = self._world
-        for number, (term, began, ended) in enumerate(self.terms):
-            if ended is None:
-                self.terms[number] = (term, began, None)
-        self.terms.append((router.term, world.engine.t_ms, None))
+        world, now = self._world, self._world.engine.t_ms
+        apart = {
+            each.term
+            for each in world.routers
+            if each is not router
+            and each.performs
+            and each.holder.place != router.holder.place
+            # Its lease has run out, and it knows: on another place that is as good as dead.
+            and not each.lease.may_raise(now)
+            and not each.lease.may_lower(now)
+        }
+        self.terms = [(t, b, now if e is None and t in apart else e) for t, b, e in self.terms]
+        self.terms.append((router.term, now, None))
         if self._before is not None:
             self._same(self._before.state, router.core.state, f"term {router.term}")
         self._before = None
@@ -137,8 +148,9 @@ class Checks:
         """A router is dead; between two events its memory and its journal must be one."""
         now = self._world.engine.t_ms
         self.terms = [(t, b, now if t == router.term and e is None else e) for t, b, e in self.terms]
-        whole = router.clean and not router.unwritten
-        self._before = router.core if whole and router.ready else None
+        if router.term == self._world.journal.term and router.performs:
+            whole = router.clean and not router.unwritten
+            self._before = router.core if whole and router.leads else None
         for cid in router.session.in_flight:
             self._left.setdefault(cid, "unknown")
 
@@ -161,6 +173,10 @@ class Checks:
                     f"{when}: replayed {what} are not the live ones: {_difference(ours, theirs)}",
                 )
 
+    def mirrors(self, router: SimRouter, standby: SimRouter) -> None:
+        """The standby's mirror is the leader's state."""
+        self._same(router.core.state, standby.mirror.core.state, "in the standby's mirror")
+
     def replay_equals(self, router: SimRouter) -> None:
         """The journal read from its first row makes the state that lives."""
         fresh = RouterCore(router.config, router.term)
@@ -169,17 +185,10 @@ class Checks:
 
     # departures
 
-    def leaves(self, router: SimRouter, order: Order, *, cancel: bool = False, unwritten: bool = False) -> None:
+    def leaves(self, router: SimPerformer, order: Order, *, cancel: bool = False, unwritten: bool = False) -> None:
         """An order, or a cancel, leaves a router's process now."""
         world, cid = self._world, order.client_order_id
-        others = [each for each in world.routers if each is not router and each.alive]
-        if others or router.term != world.journal.term:
-            self.violation(
-                Invariant.ONE_ROUTER,
-                f"sends:{router.term}:{cid}",
-                f"the router of term {router.term} sends {cid} while term {world.journal.term} rules and "
-                f"{len(others)} other routers live",
-            )
+        self._alone(router, cid)
         if cancel:
             return
         world.engine.note(f"send {cid}")
@@ -198,6 +207,28 @@ class Checks:
         # What lowers risk leaves without its row when the disk is full: a crash forgets it, a copy of its intent does not.
         known = unwritten or self._left.get(cid) == "unwritten"
         self._left[cid] = "unwritten" if known else "unknown"
+
+    def _alone(self, router: SimPerformer, cid: str) -> None:
+        """Nobody else can send: here the other is dead, elsewhere what it sent last is too old for the venue by now."""
+        world, now, place = self._world, self._world.engine.t_ms, router.lease.me.place
+        living = [
+            each
+            for each in world.routers
+            if each is not router and each.alive and each.performs and each.holder.place == place
+        ]
+        late = [
+            term
+            for term, (at_ms, where) in self._departed.items()
+            if term > router.term or (term < router.term and where != place and now - at_ms < LONGEST_SEND_MS)
+        ]
+        if living or late or router.term != world.journal.term:
+            self.violation(
+                Invariant.ONE_ROUTER,
+                f"sends:{router.term}:{cid}",
+                f"the router of term {router.term} sends {cid} while term {world.journal.term} rules, {len(living)} other "
+                f"leaders live beside it, and sends of terms {late} may still arrive",
+            )
+        self._departed[router.term] = (now, place)
 
     def outcome(self, cid: str, outcome: str) -> None:
         """What the router was told of a send."""
@@ -234,7 +265,7 @@ class Checks:
         router = world.router
         if self._early:
             self._too_early()
-        if router is None or not router.ready or not router.alive or router.paused:
+        if router is None or not router.leads or router.paused or router.term != world.journal.term:
             self._differs_since = None
             return
         state = router.core.state

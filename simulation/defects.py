@@ -20,11 +20,14 @@ from actors.router import core as router_core
 from actors.router import rows as kinds
 from actors.router.effects import SendOrder
 from actors.router.fill_desk import FillDesk
+from actors.router.lease import Lease, Standing, Verdict
 from actors.router.order_desk import OrderDesk
 from actors.router.turn import Turn
 from protos import envelope_pb2
 from simulation.journal import MemoryJournal
+from simulation.router import SimRouter
 from simulation.supervision import Supervision
+from simulation.tenure import SimSuccession
 from supervisors.events import Exited, KillChild
 from supervisors.intensity import RestartWindow
 from titan import positions as titan_positions
@@ -146,9 +149,15 @@ def _stale_leader_sends() -> list[Patch]:
         else:
             whole(supervision, effect)
 
-    def open_unlocked(journal: Any, holder: object) -> int:
+    return [(Supervision, "_perform", perform), *_unlocked_journal()]
+
+
+def _unlocked_journal() -> list[Patch]:
+    """The journal's lock is the last word on who leads: a defect before it shows only without it."""
+
+    def open_unlocked(journal: Any, holder: object, *, after_term: int = 0) -> int:
         journal._holder = holder
-        journal.term += 1
+        journal.term = max(journal.term, after_term) + 1
         return int(journal.term)
 
     whole_append = MemoryJournal.append
@@ -157,11 +166,36 @@ def _stale_leader_sends() -> list[Patch]:
         again = [replace(row, seq=journal.last_seq + place) for place, row in enumerate(rows, 1)]
         return whole_append(journal, journal._holder, again)
 
+    return [(MemoryJournal, "open", open_unlocked), (MemoryJournal, "append", append_unlocked)]
+
+
+def _sends_without_lease() -> list[Patch]:
     return [
-        (Supervision, "_perform", perform),
-        (MemoryJournal, "open", open_unlocked),
-        (MemoryJournal, "append", append_unlocked),
+        (Lease, "may_raise", lambda lease, _now: bool(lease.term)),
+        (Lease, "may_lower", lambda lease, _now: bool(lease.term)),
+        (Lease, "standing", lambda lease, _now: Standing.HELD if lease.term else Standing.FOLLOWING),
+        *_unlocked_journal(),
     ]
+
+
+def _promotes_without_tail() -> list[Patch]:
+    whole = SimRouter.replay
+
+    def replay(router: Any) -> None:
+        whole(router) if router.mirror.seq == 0 else None
+        router.mirror.core.state.seq = router.world.journal.last_seq
+
+    return [(SimRouter, "replay", replay)]
+
+
+def _takes_lease_from_the_living() -> list[Patch]:
+    whole = SimSuccession.verdict
+
+    def verdict(succession: Any) -> Verdict:
+        said = whole(succession)
+        return Verdict.TAKE if said is Verdict.KILL else said
+
+    return [(SimSuccession, "verdict", verdict), *_unlocked_journal()]
 
 
 def _opens_while(wrongly: TradingState) -> Callable[[], list[Patch]]:
@@ -282,6 +316,19 @@ _ALL = (
     Defect("skips-rows", "a cancel makes no journal row", frozenset({"I6", "I5"}), _skips_rows),
     Defect("sends-before-journal", "an order leaves before its row", frozenset({"I4"}), _sends_before_journal),
     Defect("stale-leader", "a silent router is taken for dead, and wakes", frozenset({"I9"}), _stale_leader_sends),
+    Defect("sends-without-lease", "a leader sends whatever the lease says", frozenset({"I9"}), _sends_without_lease),
+    Defect(
+        "promotes-without-tail",
+        "a standby leads without the rows it has not followed",
+        frozenset({"I1", "I6", "I8"}),
+        _promotes_without_tail,
+    ),
+    Defect(
+        "takes-from-the-living",
+        "a silent leader's lease is taken before it is dead",
+        frozenset({"I9"}),
+        _takes_lease_from_the_living,
+    ),
     Defect("halted-opens", "HALTED opens positions", frozenset({"I4"}), _opens_while(TradingState.HALTED)),
     Defect("reducing-grows", "REDUCING grows positions", frozenset({"I4"}), _opens_while(TradingState.REDUCING)),
     Defect("forgets-intents", "a restart forgets which intents it knew", frozenset({"I1"}), _forgets_intents),

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from actors.router.lease import LEASE_MS, LONGEST_SEND_MS
 from simulation.bus import Wire, forged, tampered
+from simulation.follow import TAIL
 from simulation.plan import CALLS, Act, Fault, Moment
 from simulation.venue import SYMBOLS
 from titan import subjects
@@ -61,9 +63,15 @@ def mend(world: World) -> None:
     bus.lost_ack = 0
     world.journal.full = False
     world.start_crashes = 0
+    world.promotion_fuse = -1
+    world.follow_lag_until_ms = -1
+    world.lease_key.silent_until_ms = -1
+    world.lease_key.lost_answers = 0
+    world.supervision.wake()
     world.supervision.looping.clear()
     world.market.thin_until_ms = -1
     bus_up(world)
+    rejoin(world)
     if venue.stalled:
         break_stream(world)
     for life in world.supervision.lives.values():
@@ -79,8 +87,9 @@ def break_stream(world: World) -> None:
     venue = world.venue
     venue.generation += 1
     venue.on_frames = None
-    if world.router is not None and world.router.ready:
-        world.router.session.stream_broke()
+    for router in world.routers:
+        if router.performs:
+            router.session.stream_broke()
 
 
 def _maintenance(world: World, act: Act) -> None:
@@ -158,20 +167,75 @@ _VENUE = {
 def bus_up(world: World) -> None:
     """The server is back."""
     world.bus.come_up()
-    if world.router is not None:
-        world.router.deliver(world.router.bus_changed)
+    _tell_bus(world)
+
+
+def _tell_bus(world: World) -> None:
+    """Every router's client library notices what became of its connection."""
+    for router in world.routers:
+        router.deliver(router.bus_changed)
+
+
+def rejoin(world: World) -> None:
+    """Whoever was cut off is connected again."""
+    world.bus.rejoin()
+    _tell_bus(world)
 
 
 def _bus_down(world: World, act: Act) -> None:
+    _bus_away(world, 200 + act.a % 5_000)
+
+
+def _bus_away(world: World, for_ms: int) -> None:
     world.bus.go_down()
-    if world.router is not None:
-        world.router.deliver(world.router.bus_changed)
-    world.engine.after(200 + act.a % 5_000, lambda: bus_up(world))
+    _tell_bus(world)
+    world.engine.after(for_ms, lambda: bus_up(world))
+
+
+def _bus_long(world: World, act: Act) -> None:
+    _bus_away(world, LEASE_MS + 200 + act.a % 8_000)
 
 
 def _bus_wiped(world: World, act: Act) -> None:
     _bus_down(world, act)
     world.bus.wipe()
+    world.lease_key.wipe()
+
+
+def _cut(world: World, for_ms: int) -> None:
+    """The leader alone loses the bus."""
+    if world.router is not None and world.router.alive:
+        world.bus.cut.add(world.router)
+        _tell_bus(world)
+        world.engine.after(for_ms, lambda: rejoin(world))
+
+
+def _split(world: World, act: Act) -> None:
+    """The leader's machine loses bus and storage, and lives on; the storage comes back a moment after the bus."""
+    for_ms, leader = LEASE_MS + LONGEST_SEND_MS + 500 + act.a % 6_000, world.router
+    if leader is None or not leader.leads:
+        return
+    _cut(world, for_ms)
+    world.journal.release(leader)
+
+    def back() -> None:
+        if leader.alive and not world.journal.return_to(leader, leader.term):
+            leader.kill("its storage is another's now")
+
+    world.engine.after(for_ms + act.b % 2_500, back)
+
+
+def _lease_lost(world: World, act: Act) -> None:
+    key = world.lease_key
+    match act.a % 4:
+        case 0:
+            key.delete()
+        case 1:
+            key.restore()
+        case 2:
+            key.silent_until_ms = world.engine.t_ms + 1_000 + act.b % 9_000
+        case _:
+            key.lost_answers += 1 + act.b % 4
 
 
 def _past(world: World, act: Act, *, intents: bool) -> Wire | None:
@@ -224,6 +288,10 @@ def _forged(world: World, act: Act) -> None:
 
 _BUS = {
     Fault.BUS_DOWN: _bus_down,
+    Fault.BUS_LONG: _bus_long,
+    Fault.CUT: lambda world, act: _cut(world, 500 + act.a % 12_000),
+    Fault.SPLIT: _split,
+    Fault.LEASE_LOST: _lease_lost,
     Fault.BUS_WIPED: _bus_wiped,
     Fault.BUS_SLOW: _slow,
     Fault.BUS_AGAIN: _again,
@@ -249,6 +317,11 @@ def _pause(name: str, world: World, act: Act) -> None:
         world.engine.after(300 + act.a % 8_000, life.wake)
 
 
+def _leader(world: World) -> str:
+    """The child that leads, or led last."""
+    return "router" if world.router is None else world.router.name
+
+
 def _fuse(world: World, act: Act) -> None:
     if world.router is not None:
         world.router.fuse = act.a % 14
@@ -256,7 +329,38 @@ def _fuse(world: World, act: Act) -> None:
 
 def _router_loop(world: World, act: Act) -> None:
     world.start_crashes = 1 + act.a % 8
-    _kill("router", world)
+    _kill(_leader(world), world)
+
+
+def _promotion_kill(world: World, act: Act) -> None:
+    """The leader dies, and so does its successor on its way."""
+    world.promotion_fuse = act.a % 9
+    _kill(_leader(world), world)
+
+
+def _standby_kill(world: World, _act: Act) -> None:
+    if world.standby is not None:
+        _kill(world.standby.name, world)
+
+
+def _root_pause(world: World, for_ms: int) -> None:
+    world.supervision.pause()
+    world.engine.after(for_ms, world.supervision.wake)
+
+
+def _zombie(world: World, act: Act) -> None:
+    """The leader stands still for longer than its lease, and no supervisor sees it."""
+    for_ms = LEASE_MS - 200 + act.a % 9_000
+    _root_pause(world, for_ms + act.b % 2_000)
+    life = world.router
+    if life is not None:
+        life.pause()
+        world.engine.after(for_ms, life.wake)
+
+
+def _follow_lag(world: World, act: Act) -> None:
+    world.follow_lag_until_ms = world.engine.t_ms + 1_000 + act.a % 8_000
+    world.bus.slow[TAIL] = 500 + act.b % 4_000
 
 
 def _phase_loop(world: World, act: Act) -> None:
@@ -280,6 +384,7 @@ def _power(world: World, act: Act) -> None:
     world.cut_rows += world.journal.lose_power(act.a % 40)
     world.checks.cut(list(world.journal.rows()))
     world.operators.promised = None
+    world.boots += 1
     world.started_ms += 1 + world.engine.t_ms
     world.engine.after(800 + act.b % 2_000, world.supervision.up_again)
 
@@ -294,14 +399,19 @@ def _disk_full(world: World, act: Act) -> None:
 
 
 _PROCESSES = {
-    Fault.ROUTER_KILL: lambda world, _act: _kill("router", world),
+    Fault.ROUTER_KILL: lambda world, _act: _kill(_leader(world), world),
     Fault.ROUTER_FUSE: _fuse,
-    Fault.ROUTER_PAUSE: lambda world, act: _pause("router", world, act),
+    Fault.ROUTER_PAUSE: lambda world, act: _pause(_leader(world), world, act),
     Fault.ROUTER_LOOP: _router_loop,
     Fault.BRAIN_KILL: lambda world, _act: _kill("brain", world),
     Fault.BRAIN_PAUSE: lambda world, act: _pause("brain", world, act),
     Fault.LEDGER_KILL: lambda world, _act: _kill("execution", world),
     Fault.PHASE_LOOP: _phase_loop,
+    Fault.PROMOTION_KILL: _promotion_kill,
+    Fault.STANDBY_KILL: _standby_kill,
+    Fault.FOLLOW_LAG: _follow_lag,
+    Fault.ROOT_PAUSE: lambda world, act: _root_pause(world, 500 + act.a % 6_000),
+    Fault.ZOMBIE: _zombie,
     Fault.POWER: _power,
     Fault.DISK_FULL: _disk_full,
 }

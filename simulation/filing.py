@@ -21,11 +21,11 @@ class FileJournal(MemoryJournal):
         self._path = path
         self._file: Journal | None = None
 
-    def open(self, holder: object) -> int:
+    def open(self, holder: object, *, after_term: int = 0) -> int:
         """Opens the file: lock, check of every row, the next term."""
         if self._file is not None:
             raise JournalHeld("another process holds the journal")
-        self._file = Journal.open(self._path)
+        self._file = Journal.open(self._path, after_term=after_term)
         self._holder = holder
         self.term = self._file.term
         return self.term

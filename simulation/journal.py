@@ -40,7 +40,16 @@ class MemoryJournal:
         """The last row."""
         return len(self._rows)
 
-    def open(self, holder: object) -> int:
+    @property
+    def head(self) -> bytes:
+        """The hash of the last row."""
+        return self._rows[-1].hash if self._rows else GENESIS
+
+    def has(self, seq: int, digest: bytes) -> bool:
+        """Whether row `seq` has this hash."""
+        return 0 < seq <= len(self._rows) and self._rows[seq - 1].hash == digest
+
+    def open(self, holder: object, *, after_term: int = 0) -> int:
         """Takes the lock and the next term. Raises JournalHeld, or ValueError for a damaged chain."""
         if self._holder is not None and self._holder is not holder:
             raise JournalHeld("another process holds the journal")
@@ -49,7 +58,7 @@ class MemoryJournal:
             raise ValueError(error)
         self._holder = holder
         self.published = min(self.published, self.last_seq)
-        self.term += 1
+        self.term = max(self.term, after_term) + 1
         return self.term
 
     def append(self, holder: object, rows: Sequence[Row]) -> list[StoredRow]:
@@ -75,6 +84,12 @@ class MemoryJournal:
         """The operating system takes the lock back."""
         if self._holder is holder:
             self._holder = None
+
+    def return_to(self, holder: object, term: int) -> bool:
+        """A holder whose machine had lost the storage is back; False when somebody opened the journal meanwhile."""
+        if self._holder is None and self.term == term:
+            self._holder = holder
+        return self._holder is holder
 
     def rows(self, after_seq: int = 0) -> Iterator[StoredRow]:
         """Rows after `after_seq`."""

@@ -141,7 +141,7 @@ class SimExecution(Process):
         """Takes every journal row that is not in the books yet, when a router lives to be asked."""
         world = self.world
         router = world.router
-        if router is None or not router.ready or router.paused or not world.bus.up:
+        if router is None or not router.leads or router.paused or not world.bus.reaches(router):
             return
         if world.journal.last_seq < world.tables.booked_seq:
             world.tables.booked_seq = 0

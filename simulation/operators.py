@@ -6,6 +6,7 @@ promised is remembered, so that a forgotten halt is found. Never: a second try o
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from actors.router.effects import Receipt
@@ -15,6 +16,7 @@ from titan import subjects
 from titan.codes import TradingState
 
 if TYPE_CHECKING:
+    from simulation.performer import SimPerformer
     from simulation.world import World
 
 
@@ -54,17 +56,16 @@ class Operators:
             return
 
         def arrive() -> None:
-            router = world.router
-            if router is not None and router.ready:
-                router.deliver(lambda: router.on_operator(subject, raw, reply))
+            for router in world.routers:
+                if router.leads and world.bus.reaches(router):
+                    router.deliver(partial(router.on_operator, subject, raw, reply))
 
         world.engine.after(world.engine.chance("bus").randint(1, 6), arrive)
 
-    def receipt(self, receipt: Receipt, journal_seq: int) -> None:
-        """The router answered: what it says is to last."""
+    def receipt(self, router: SimPerformer, receipt: Receipt, journal_seq: int) -> None:
+        """A router answered: what it says is to last."""
         self.receipts += 1
         self._world.engine.note(f"receipt {receipt.verb} {receipt.accepted} {receipt.current.value}")
-        router = self._world.router
         # A disk that is full keeps nothing: what was done then is forgotten by a crash before it is written.
-        if receipt.accepted and router is not None and not router.unwritten:
+        if receipt.accepted and not router.unwritten:
             self.promised = (receipt.current, journal_seq)

@@ -58,6 +58,15 @@ class Fault(StrEnum):
     PHASE_LOOP = "phase_crashes_in_a_loop"
     POWER = "power_loss"
     DISK_FULL = "disk_full"
+    ZOMBIE = "leader_stopped_past_its_lease"
+    PROMOTION_KILL = "router_killed_in_promotion"
+    LEASE_LOST = "lease_lost"
+    BUS_LONG = "bus_down_longer_than_the_lease"
+    CUT = "leader_cut_from_bus"
+    ROOT_PAUSE = "supervisor_stopped_and_woken"
+    STANDBY_KILL = "standby_killed"
+    FOLLOW_LAG = "follower_lags"
+    SPLIT = "split_brain"
 
 
 class Deed(StrEnum):
@@ -101,7 +110,10 @@ class Act:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A whole world in advance. `full` runs the real brain and ledger too; without it intents come from a script."""
+    """A whole world in advance. `full` runs the real brain and ledger too; without it intents come from a script.
+
+    `standby` has a second router, which follows the first; `apart` has it on another machine.
+    """
 
     seed: int
     steps: int
@@ -110,6 +122,8 @@ class Plan:
     live: bool
     acts: tuple[Act, ...]
     ms: int
+    standby: bool = False
+    apart: bool = False
 
     def faults(self) -> list[Act]:
         """The acts that are faults."""
@@ -120,15 +134,28 @@ MS_A_STEP = 90
 MOMENTS = tuple(Moment)
 STRIKING = frozenset(
     {Fault.ROUTER_KILL, Fault.ROUTER_FUSE, Fault.ROUTER_PAUSE, Fault.POWER, Fault.STALL, Fault.BREAK, Fault.MAINTENANCE}
-    | {Fault.DISK_FULL, Fault.BUS_DOWN, Fault.RESTART, Fault.BRAIN_KILL}
+    | {
+        Fault.DISK_FULL,
+        Fault.BUS_DOWN,
+        Fault.RESTART,
+        Fault.BRAIN_KILL,
+        Fault.PROMOTION_KILL,
+        Fault.CUT,
+        Fault.BUS_LONG,
+    }
 )
 CALLS = frozenset(
     {Fault.TIMEOUT_BEFORE, Fault.TIMEOUT_AFTER, Fault.LATE, Fault.BROKEN_BEFORE, Fault.BROKEN_AFTER, Fault.SLOW_DOWN}
     | {Fault.REFUSED, Fault.UNREACHABLE, Fault.DUPLICATE_ACK}
 )
 """Faults of one request: these can wait for an order to leave, or for a cancel."""
-HEAVY = frozenset({Fault.POWER, Fault.ROUTER_LOOP, Fault.PHASE_LOOP, Fault.BUS_WIPED, Fault.RESTART, Fault.STORM})
+HEAVY = frozenset(
+    {Fault.POWER, Fault.ROUTER_LOOP, Fault.PHASE_LOOP, Fault.BUS_WIPED, Fault.RESTART, Fault.STORM, Fault.BUS_LONG}
+    | {Fault.SPLIT, Fault.ZOMBIE}
+)
 ONLY_FULL = frozenset({Fault.BRAIN_KILL, Fault.BRAIN_PAUSE, Fault.LEDGER_KILL})
+ONLY_STANDBY = frozenset({Fault.STANDBY_KILL, Fault.FOLLOW_LAG})
+ONLY_APART = frozenset({Fault.SPLIT})
 
 
 def make_plan(seed: int, steps: int) -> Plan:
@@ -136,11 +163,23 @@ def make_plan(seed: int, steps: int) -> Plan:
     chance = Random(seed * 2_654_435_761 + 97)
     ms = steps * MS_A_STEP
     full = chance.random() < 0.2
+    standby = chance.random() < 0.5
+    apart = standby and chance.random() < 0.4
+    left_out = _left_out(full=full, standby=standby, apart=apart)
     acts = _signals(chance, ms, full)
     acts += _operators(chance, ms)
-    acts += _faults(chance, ms, full)
+    acts += _faults(chance, ms, left_out)
     acts.sort(key=lambda act: act.at_ms)
-    return Plan(seed, steps, chance.choice((1.0, 1.0, 20.0)), full, chance.random() < 0.2, tuple(acts), ms)
+    speed, live = chance.choice((1.0, 1.0, 20.0)), chance.random() < 0.2
+    return Plan(seed, steps, speed, full, live, tuple(acts), ms, standby, apart)
+
+
+def _left_out(*, full: bool, standby: bool, apart: bool) -> frozenset[Fault]:
+    """Faults that hit nothing in a world of this kind."""
+    out: frozenset[Fault] = frozenset()
+    for has, needed in ((full, ONLY_FULL), (standby, ONLY_STANDBY), (apart, ONLY_APART)):
+        out |= frozenset() if has else needed
+    return out
 
 
 def _signals(chance: Random, ms: int, full: bool) -> list[Act]:
@@ -169,8 +208,8 @@ def _moment(chance: Random, odds: float) -> Moment:
     return chance.choice(MOMENTS) if chance.random() < odds else Moment.AT_TIME
 
 
-def _faults(chance: Random, ms: int, full: bool) -> list[Act]:
-    kinds = [kind for kind in Fault if full or kind not in ONLY_FULL]
+def _faults(chance: Random, ms: int, left_out: frozenset[Fault]) -> list[Act]:
+    kinds = [kind for kind in Fault if kind not in left_out]
     chosen = chance.sample(kinds, chance.randint(0, 9))
     acts: list[Act] = []
     for kind in chosen:

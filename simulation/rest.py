@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from actors.router import rows as kinds
 from simulation.plan import Fault
-from simulation.supervision import GROUPS_LIMITS
 from simulation.venue import CANONICAL
 from titan import invariants
 from titan.invariants import Invariant
@@ -28,8 +27,12 @@ IN_DOUBT = frozenset({OrderState.PENDING, OrderState.SENT, OrderState.UNKNOWN})
 def unrest(world: World) -> str:
     """What keeps the world from being at rest; empty when nothing does."""
     router, brain = world.router, world.brain
-    if router is None or not router.alive or not router.ready:
-        return "the router is not ready"
+    if router is None or not router.alive or not router.leads:
+        return "no router leads"
+    if any(each.performs for each in world.routers if each.alive and each is not router):
+        return "two routers lead"
+    if world.plan.standby and (behind := _standby_behind(world)):
+        return behind
     if brain is None or not brain.alive or not brain.ready:
         return "the brain is not ready"
     state = router.core.state
@@ -58,6 +61,15 @@ def unrest(world: World) -> str:
     return ""
 
 
+def _standby_behind(world: World) -> str:
+    standby, journal = world.standby, world.journal
+    if standby is None or not standby.ready:
+        return "the standby does not follow"
+    if (standby.mirror.seq, standby.mirror.head) != (journal.last_seq, journal.head):
+        return f"the standby is at row {standby.mirror.seq} of {journal.last_seq}"
+    return ""
+
+
 def settled(world: World) -> bool:
     """Whether nothing is left to do."""
     return not unrest(world)
@@ -72,6 +84,8 @@ def judge(world: World, *, at_rest: bool) -> None:
     router = world.router
     assert router is not None
     checks.replay_equals(router)
+    if world.standby is not None:
+        checks.mirrors(router, world.standby)
     for found in invariants.check(_reading(world)):
         if not _excused(world, found):
             checks.violation(found.invariant, found.key, found.text)
@@ -176,7 +190,7 @@ def _reading(world: World) -> invariants.World:
         live=live,
         alerts=tuple(world.alerts),
         leaders=leaders,
-        limits=GROUPS_LIMITS,
+        limits=world.supervision.limits,
         restarts=_until_given_up(world),
         escalations=tuple(
             invariants.Escalated(supervisor, at_ms) for supervisor, _, _, at_ms in world.supervision.escalations

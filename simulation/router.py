@@ -1,168 +1,214 @@
-"""The router's shell in a simulated process: journal, session, bus and timers around the real core.
+"""A router in a simulated process: it leads when nobody does, and follows when somebody does, like `actors.router.actor`.
 
-Guarantees: effects happen in the core's order, and between any two of them the process can die; rows stand before sends,
-as in `actors.router.performer`. Never: a decision.
+Guarantees: it leads only after the lease and the journal's lock said so, and everything that can happen between the two
+can happen here. Never: a decision.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Any
 
-from actors.router import rows as kinds
-from actors.router import view
-from actors.router.announce import messages_of
-from actors.router.core import RouterCore
-from actors.router.effects import (
-    AmendOrder,
-    Append,
-    CancelOrder,
-    Effect,
-    FetchExecutions,
-    FetchReport,
-    LookUp,
-    Receipt,
-    SendOrder,
-    StateChanged,
-)
-from actors.router.events import (
-    AmendFailed,
-    BrainBeat,
-    Event,
-    IntentArrived,
-    LinkChanged,
-    QuoteSeen,
-    SendFailed,
-    Tick,
-    TimerFired,
-)
+from actors.router.chores import UNCONFIRMED
+from actors.router.events import BrainBeat, Event, IntentArrived, LinkChanged, QuoteSeen
+from actors.router.follow import Mirror
 from actors.router.intake import quote_of, read_intent
+from actors.router.lease import Lease
 from actors.router.operator_door import read_command
 from actors.router.state import RouterConfig
+from actors.router.tenure import Superseded
 from protos import brain_pb2, market_pb2, system_pb2, trading_pb2
 from simulation.bus import KEY, Delivery
-from simulation.journal import DiskFull
+from simulation.follow import SimFollower
+from simulation.journal import JournalHeld
+from simulation.performer import SimPerformer
 from simulation.plan import Moment
-from simulation.process import Ask, Conversation, Process, Sleep
-from simulation.session import SimSession
+from simulation.process import Ask, Conversation, Sleep
+from simulation.tenure import SimSuccession, SimTenure, holder_of
 from simulation.venue import ACCOUNT, SYMBOLS, VENUE, listed
 from titan import subjects
-from titan.codes import TradingState
-from titan.effects import CancelTimer, RaiseAlert, SetTimer
 from titan.envelope import KeyRing, Verifier
 from titan.errors import Ambiguous, Rejected, Transient
 from titan.instruments import Instruments
-from titan.journal.rows import Row, StoredRow
-from titan.model import Order, OrderState
 
 if TYPE_CHECKING:
     from simulation.world import World
 
-TICK_MS = 1_000
-SYNC_MS = 1_000
-CONFLATE_MS = 50
-OUTBOX_BATCH = 32
-OUTBOX_RETRY_MS = 200
+FIRST, STANDBY = "router", "router_standby"
+CLAIM_AGAIN_MS = 100
+BUSY_AGAIN_MS = 20
+FOR_EVER_MS = 10**9
 
 
-class SimRouter(Process):
-    """One incarnation of the router."""
+class SimRouter(SimPerformer):
+    """One incarnation of a router. `leads` is true once it trades."""
 
-    def __init__(self, world: World, incarnation: int) -> None:
-        super().__init__(world.engine, "router", incarnation, world.ended)
-        self.world = world
-        self.core: RouterCore
+    def __init__(self, world: World, name: str, incarnation: int) -> None:
+        place = "place-b" if world.plan.apart and name == STANDBY else "place-a"
+        self.holder = holder_of(world, name, place)
+        super().__init__(world, name, incarnation, Lease(self.holder, eager=name == FIRST))
         self.config: RouterConfig
-        self.term = 0
-        self.session = SimSession(world.engine, world.venue, self, self.feed, lambda: self.core.state.cursor_ms)
-        self.session.told = world.checks.outcome
-        self.clean = True
-        self._events: deque[Event] = deque()
-        self._performing = False
-        self._waiting: list[Row] = []
-        self._outbox: deque[StoredRow] = deque()
-        self._announcing = False
-        self._announced = 0
-        self._state_due = False
-        self._bus_up = True
+        self.mirror: Mirror
+        self.tenure = SimTenure(world.engine, world.lease_key, self, self.lease)
+        self.succession = SimSuccession(world, self.tenure)
+        self.follower: SimFollower | None = None
+        self.leads = False
         self._verifier = Verifier(KeyRing(KEY))
-
-    @property
-    def unwritten(self) -> bool:
-        """Whether rows wait for the journal."""
-        return bool(self._waiting)
-
-    @property
-    def unannounced(self) -> bool:
-        """Whether rows wait for the bus."""
-        return bool(self._outbox)
 
     # life
 
     def start(self) -> Conversation:
-        """Replays the journal, agrees with the venue, then listens."""
+        """Leads when nobody does, follows when somebody does."""
         world = self.world
         yield Sleep(world.engine.chance("start").randint(80, 400))
         if world.start_crashes > 0:
             world.start_crashes -= 1
             self.kill("crashed in its start")
             return
-        self.term = world.journal.open(self)
-        attempt = 0
-        instruments = None
-        while instruments is None:
-            try:
-                instruments = yield Ask(
-                    lambda done: world.venue.call("instruments", lambda: tuple(world.venue.instruments), done)
-                )
-            except (Rejected, Transient, Ambiguous):
-                yield Sleep((100, 200, 500, 1_000, 2_000)[min(attempt, 4)])
-                attempt += 1
-        self.config = RouterConfig(
+        config = self.config = RouterConfig(
             venue=VENUE,
             account=ACCOUNT,
             policy=world.policy,
             policy_hash=world.policy.hash,
-            instruments=Instruments([listed(one) for one in instruments]),
+            instruments=(yield from self._instruments()),
             speed=world.engine.speed,
             live=world.plan.live,
             auto_arm=not world.plan.live,
             started_ms=world.started_ms,
         )
-        self.core = world.make_router_core(self.config, self.term)
-        self.core.replay(world.journal.rows())
+        self.mirror = Mirror(lambda: world.make_router_core(config, 0))
+        self.core = self.mirror.core
+        self._watch()
+        try:
+            if (yield from self.succession.is_open()) and (yield from self._led()):
+                self._up()
+                return
+        except Superseded:
+            self.kill("superseded while it began to lead")
+            return
+        self.follower = SimFollower(world, self, self.mirror)
+        self.spawn(self.follower.run())
+        self.spawn(self._succeed())
+        yield self.follower.whole.wait(FOR_EVER_MS)
+        self._up()
+
+    def _up(self) -> None:
+        if not self.ready:
+            self.ready = True
+            self.world.process_ready(self)
+
+    def _instruments(self) -> Any:
+        world, attempt = self.world, 0
+        while True:
+            try:
+                found = yield Ask(
+                    lambda done: world.venue.call("instruments", lambda: tuple(world.venue.instruments), done)
+                )
+            except (Rejected, Transient, Ambiguous):
+                yield Sleep((100, 200, 500, 1_000, 2_000)[min(attempt, 4)])
+                attempt += 1
+            else:
+                return Instruments([listed(one) for one in found])
+
+    def _succeed(self) -> Conversation:
+        try:
+            while True:
+                yield from self.succession.turn()
+                if (yield from self._led()):
+                    self._up()
+                    return
+                yield Sleep(BUSY_AGAIN_MS)
+        except Superseded:
+            self.kill("superseded while it began to lead")
+
+    def _led(self) -> Any:
+        """Takes over journal and lease, agrees with the venue and listens; False when another router was quicker."""
+        world, lease, mirror = self.world, self.lease, self.mirror
+        predecessor = None if lease.entry is None else lease.entry.record.holder
+        if world.promotion_fuse >= 0:
+            self.fuse, world.promotion_fuse = world.promotion_fuse, -1
+        mirror.held = True
+        self.boundary()
+        yield Sleep(world.engine.chance("start").randint(2, 12))
+        try:
+            term = world.journal.open(self, after_term=lease.last_term)
+        except JournalHeld:
+            mirror.held = False
+            return False
+        self.boundary()
+        if mirror.seq and not world.journal.has(mirror.seq, mirror.head):
+            mirror.begin_anew()
+        self.replay()
+        self.core, self.term = mirror.core, term
+        self.core.state.term = term
+        world.router = self
+        if self.follower is not None:
+            self.follower.following = False
         world.checks.replayed(self)
+        lease.lead(term)
+        self.boundary()
+        held = yield from self.tenure.claim()
+        while not held and (predecessor is None or predecessor.place != lease.me.place):
+            yield Sleep(CLAIM_AGAIN_MS)
+            held = yield from self.tenure.claim()
+        self.boundary()
+        yield from self._open_for_trade(held)
+        return True
+
+    def replay(self) -> None:
+        """Reads what the mirror does not have."""
+        self.mirror.core.replay(self.world.journal.rows(self.mirror.seq))
+
+    def _open_for_trade(self, held: bool) -> Any:
+        world = self.world
         self._outbox.extend(world.journal.rows(world.journal.published))
-        self._perform(self.core.start(world.engine.now(), self.incarnation))
+        self.performs = True
+        self._perform(self.core.start(world.engine.now(), self.holder.pid))
+        if not held:
+            self._lease_changed(False)
+        self.spawn(self._keep_lease(held))
         report = yield from self.session.recover(self.core.unsettled(), world.halt_reason)
         self.feed(report)
+        self.boundary()
         self.spawn(self.session.stream())
         self.spawn(self.session.poll())
         self._tick()
         self._sync()
-        self._listen()
         self._announce()
+        self.broadcast.begin()
+        self.leads = True
+        world.bus.subscribe(self, subjects.INTENT_PLACE_ALL, trading_pb2.Intent, self._on_intent)
+        world.bus.consume(self, "EXECUTION_CORE", trading_pb2.Intent, self._on_intent, renew=True)
         self._publish_state()
-        self.ready = True
-        world.process_ready(self)
+        world.engine.note(f"leads {self.name}#{self.incarnation} term {self.term}")
+
+    def _keep_lease(self, held: bool) -> Conversation:
+        try:
+            yield from self.tenure.keep(held, self._lease_changed)
+        except Superseded:
+            self.kill("superseded")
+
+    def _lease_changed(self, held: bool) -> None:
+        self.feed(LinkChanged("lease", held, "" if held else UNCONFIRMED))
 
     def on_death(self) -> None:
         """Lock, connections and subscriptions go back."""
+        self.leads = False
         self.world.journal.release(self)
         self.world.bus.leave(self)
         if self.world.router is self:
             self.world.venue.on_frames = None
 
-    def _listen(self) -> None:
+    # what comes in
+
+    def _watch(self) -> None:
         bus = self.world.bus
         bus.subscribe(self, subjects.heartbeat("brain"), system_pb2.Heartbeat, self._on_brain)
         for symbol in SYMBOLS:
             bus.subscribe(self, subjects.ticker(VENUE, symbol), market_pb2.Ticker, self._on_ticker)
-        bus.subscribe(self, subjects.INTENT_PLACE_ALL, trading_pb2.Intent, self._on_intent)
-        bus.consume(self, "EXECUTION_CORE", trading_pb2.Intent, self._on_kept_intent, renew=True)
 
-    # what comes in
+    def overheard(self, event: Event) -> None:
+        """A standby's mirror learns quotes and the brain's pulse, and owes nobody anything for them."""
+        self.mirror.core.handle(event, self.engine.now())
 
     def _on_intent(self, told: Delivery) -> bool:
         assert isinstance(told.message, trading_pb2.Intent)
@@ -174,9 +220,6 @@ class SimRouter(Process):
         self.world.strike(Moment.ARRIVED, self)
         self.feed(IntentArrived(intent))
         return True
-
-    def _on_kept_intent(self, told: Delivery) -> bool:
-        return self._on_intent(told)
 
     def _on_brain(self, _told: Delivery) -> bool:
         self.feed(BrainBeat())
@@ -200,183 +243,3 @@ class SimRouter(Process):
     def policy_hash(self) -> brain_pb2.PolicyHashReply:
         """The answer to the brain's handshake."""
         return brain_pb2.PolicyHashReply(policy_hash=self.config.policy_hash, ts_ms=self.engine.now().wall_ms)
-
-    # events and effects
-
-    def feed(self, event: Event) -> None:
-        """Hands an event to the core and performs what it asks for; an event fed meanwhile waits its turn."""
-        self._events.append(event)
-        if self._performing:
-            return
-        self._performing = True
-        try:
-            while self._events:
-                self.clean = False
-                self._perform(self.core.handle(self._events.popleft(), self.engine.now()))
-                self.clean = True
-        finally:
-            self._performing = False
-
-    def _perform(self, effects: Iterable[Effect]) -> None:
-        for effect in effects:
-            self.boundary()
-            self.perform(effect)
-
-    def perform(self, effect: Effect) -> None:
-        """Carries one effect out."""
-        match effect:
-            case StateChanged():
-                self._state_changed()
-            case Append():
-                self.append(effect.rows)
-            case SendOrder():
-                self._send(effect.order)
-            case CancelOrder():
-                self.world.checks.leaves(self, effect.order, cancel=True)
-                self.world.strike(Moment.CANCELLING, self)
-                self.boundary()
-                self.session.cancel(effect.order)
-            case AmendOrder():
-                self._amend(effect)
-            case LookUp():
-                self.session.look_up(effect.order)
-            case FetchExecutions():
-                self.session.fetch_executions()
-            case FetchReport():
-                self.session.fetch_report()
-            case SetTimer():
-                after_ms = effect.after_ms if effect.clock == "wall" else int(effect.after_ms / self.engine.speed)
-                self.after(effect.key, after_ms, lambda: self.feed(TimerFired(effect.key)))
-            case CancelTimer():
-                self.cancel(effect.key)
-            case RaiseAlert():
-                self.world.alerted(effect)
-            case Receipt():
-                self._answer(effect)
-            case _:
-                assert_never(effect)
-
-    def _send(self, order: Order) -> None:
-        if self._waiting and not order.reduce_only:
-            self.feed(SendFailed(order.client_order_id, "unjournalled", "its row could not be written first"))
-            return
-        self.world.strike(Moment.JOURNALLED, self)
-        self.boundary()
-        self.world.checks.leaves(self, order, unwritten=bool(self._waiting))
-        self.session.send(order)
-        self.world.strike(Moment.SENT, self)
-
-    def _amend(self, wanted: AmendOrder) -> None:
-        if self._waiting and not wanted.order.reduce_only:
-            detail = "its row could not be written first"
-            self.feed(AmendFailed(wanted.order.client_order_id, wanted.number, "never_left", detail))
-            return
-        self.boundary()
-        self.session.amend(wanted)
-
-    # the journal, and what the bus hears of it
-
-    def append(self, rows: Iterable[Row]) -> None:
-        """Writes rows, or keeps them and says that the journal failed."""
-        wanted = list(rows)
-        if self._waiting:
-            self._waiting.extend(wanted)
-            return
-        if not self._write(wanted):
-            self._waiting.extend(wanted)
-            self.feed(LinkChanged("journal", False, "no space left on the simulated device"))
-
-    def _write(self, rows: list[Row]) -> bool:
-        try:
-            stored = self.world.journal.append(self, rows)
-        except DiskFull:
-            return False
-        self._outbox.extend(stored)
-        if not self._announcing:
-            self._announcing = True
-            self.after("outbox", 1, self._announce)
-        for row in stored:
-            if row.kind == kinds.ORDER:
-                self._moments(row)
-        return True
-
-    def _moments(self, row: StoredRow) -> None:
-        state = kinds.decode(row.payload)["state"]
-        if state == OrderState.PARTIALLY_FILLED.value:
-            self.world.strike(Moment.PART, self)
-        elif state == OrderState.OPEN.value:
-            self.world.strike(Moment.ACKED, self)
-
-    def _retry_journal(self) -> None:
-        if self._waiting and self._write(self._waiting):
-            self._waiting = []
-            self.feed(LinkChanged("journal", True, ""))
-
-    def _announce(self) -> None:
-        """The outbox: rows to messages, in order, at least once."""
-        self._announcing = True
-        bus = self.world.bus
-        for _ in range(min(OUTBOX_BATCH, len(self._outbox))):
-            row = self._outbox[0]
-            for each in messages_of(row):
-                wire = bus.seal(
-                    "router",
-                    each.subject,
-                    each.message,
-                    correlation_id=each.correlation_id,
-                    envelope_id=each.envelope_id,
-                    message_id=each.idempotency_key or each.envelope_id,
-                )
-                if not bus.send_durable(wire):
-                    self.after("outbox", OUTBOX_RETRY_MS, self._announce)
-                    return
-            self._outbox.popleft()
-            self._announced = row.seq
-        if self._outbox:
-            self.after("outbox", 1, self._announce)
-        else:
-            self._announcing = False
-
-    # telling
-
-    def _answer(self, receipt: Receipt) -> None:
-        if receipt.accepted and receipt.verb == "resume" and receipt.current is not TradingState.HALTED:
-            self.world.halt_reason = ""
-        self.world.operators.receipt(receipt, self.world.journal.last_seq)
-        if receipt.reply:
-            self._publish_state()
-
-    def _state_changed(self) -> None:
-        if not self._state_due:
-            self._state_due = True
-            self.after("state", CONFLATE_MS, self._publish_state)
-
-    def _publish_state(self) -> None:
-        self._state_due = False
-        self.cancel("state")
-        bus = self.world.bus
-        if not bus.up or not self.world.plan.full:
-            return
-        message = view.router_state(self.core.state, self.core.config, self.engine.now())
-        bus.send(bus.seal("router", subjects.ROUTER_STATE, message))
-
-    # background
-
-    def _tick(self) -> None:
-        self._retry_journal()
-        self.world.journal.published = max(self.world.journal.published, self._announced)
-        if self.world.bus.up is not self._bus_up:
-            self._bus_up = self.world.bus.up
-            self.feed(LinkChanged("bus", self._bus_up, "" if self._bus_up else "the connection to NATS is away"))
-        self.feed(Tick())
-        self.after("tick", TICK_MS, self._tick)
-
-    def bus_changed(self) -> None:
-        """The bus watch noticed the connection come or go."""
-        if self.ready and self.world.bus.up is not self._bus_up:
-            self._bus_up = self.world.bus.up
-            self.feed(LinkChanged("bus", self._bus_up, "" if self._bus_up else "the connection to NATS is away"))
-
-    def _sync(self) -> None:
-        self.world.journal.sync()
-        self.after("sync", SYNC_MS, self._sync)

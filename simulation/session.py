@@ -59,6 +59,7 @@ class SimSession:
         self._want_executions = self._want_report = self._want_closed = False
         self._venue_up = True
         self._reported_ms = 0
+        self._executions_ms = 0
         self._read_ms: int | None = None
         self.in_flight: dict[str, str] = {}
         self.told: Callable[[str, str], None] = lambda _cid, _outcome: None
@@ -159,7 +160,7 @@ class SimSession:
         attempt = 0
         while True:
             woken = yield self._wake.wait(POLL_MS if attempt == 0 else BACKOFF_MS[attempt - 1])
-            if not woken or self._engine.t_ms - self._reported_ms >= POLL_MS:
+            if not woken or self._engine.t_ms - min(self._reported_ms, self._executions_ms) >= POLL_MS:
                 self._want_executions = self._want_report = True
             self._wake.up = False
             try:
@@ -188,6 +189,7 @@ class SimSession:
             done = yield self._ask("executions", lambda: self._venue.executions(since))
             self._feed(ExecutionsSeen(done))
             self._read_ms = asked_ms
+            self._executions_ms = self._engine.t_ms
         if report:
             self._want_report = False
             self._feed((yield from self._report()))

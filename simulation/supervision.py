@@ -26,7 +26,7 @@ from supervisors.events import (
 from supervisors.liveness import Liveness
 from supervisors.nested import TreeMachine
 from supervisors.spec import Escalation
-from supervisors.tree import GROUPS, actors_of, tree_of
+from supervisors.tree import GROUPS, GROUPS_WITH_STANDBY, Group, actors_of, tree_of
 from titan.invariants import Limit, Restart
 
 if TYPE_CHECKING:
@@ -34,14 +34,23 @@ if TYPE_CHECKING:
 
 LOOK_MS = 400
 NOTICE_MS = 15
-_SPEC = tree_of(GROUPS)
-_ACTORS = actors_of(GROUPS)
-_OWNERS = {actor.name: group.name for group in GROUPS for actor in group.actors}
-GROUPS_LIMITS = tuple(
-    Limit(group.name, group.max_restarts, group.period_s * 1000)
-    for group in GROUPS
-    if group.escalation is not Escalation.QUARANTINE
-)
+
+
+class _Table:
+    """What a table of groups says, worked out once."""
+
+    def __init__(self, groups: tuple[Group, ...]) -> None:
+        self.spec = tree_of(groups)
+        self.actors = actors_of(groups)
+        self.owners = {actor.name: group.name for group in groups for actor in group.actors}
+        self.limits = tuple(
+            Limit(group.name, group.max_restarts, group.period_s * 1000)
+            for group in groups
+            if group.escalation is not Escalation.QUARANTINE
+        )
+
+
+_ALONE, _WITH_STANDBY = _Table(GROUPS), _Table(GROUPS_WITH_STANDBY)
 
 
 class Bystander(Process):
@@ -63,8 +72,12 @@ class Supervision:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._tree = TreeMachine(_SPEC)
+        self._table = _WITH_STANDBY if world.plan.standby else _ALONE
+        self.limits = self._table.limits
+        self._tree = TreeMachine(self._table.spec)
         self._live = Liveness()
+        self._stopped = False
+        self._held: list[Event] = []
         self._tick: Timer | None = None
         self._beats = 0
         self.lives: dict[str, Process] = {}
@@ -83,6 +96,9 @@ class Supervision:
 
     def post(self, event: Event) -> None:
         """Tells the machine, and does what it says."""
+        if self._stopped:
+            self._held.append(event)
+            return
         now = self._world.engine.t_ms
         for effect in self._tree.handle(event, now):
             self._perform(effect)
@@ -90,6 +106,17 @@ class Supervision:
         if self._tick is not None:
             self._tick.cancel()
         self._tick = None if due is None else self._world.engine.after(due - now, lambda: self.post(Tick()))
+
+    def pause(self) -> None:
+        """SIGSTOP."""
+        self._stopped = True
+
+    def wake(self) -> None:
+        """SIGCONT: everything that came meanwhile is seen now."""
+        self._stopped = False
+        held, self._held = self._held, []
+        for event in held:
+            self.post(event)
 
     def statuses(self) -> dict[str, str]:
         """Every child's status."""
@@ -99,8 +126,9 @@ class Supervision:
         """The machine lost power: nobody supervises any more."""
         if self._tick is not None:
             self._tick.cancel()
-        self._tree = TreeMachine(_SPEC)
+        self._tree = TreeMachine(self._table.spec)
         self._live = Liveness()
+        self._held.clear()
         self.lives.clear()
         self.restarts.clear()
         self.escalations.clear()
@@ -111,7 +139,7 @@ class Supervision:
             case StartChild(child, incarnation):
                 life = world.make(child, incarnation)
                 if child in self.lives:
-                    self.restarts.append(Restart(_OWNERS[child], child, world.engine.t_ms))
+                    self.restarts.append(Restart(self._table.owners[child], child, world.engine.t_ms))
                 self.lives[child] = life
                 world.engine.after(1, lambda: self._begin(life))
             case StopChild(child) | KillChild(child):
@@ -133,7 +161,7 @@ class Supervision:
     def ready(self, process: Process) -> None:
         """A child has come up."""
         self.post(Ready(process.name, process.incarnation))
-        spec = _ACTORS[process.name]
+        spec = self._table.actors[process.name]
         self._live.watch(process.name, process.incarnation, spec.silence_ms, self._world.engine.t_ms)
 
     def ended(self, process: Process, reason: str) -> None:
@@ -148,6 +176,9 @@ class Supervision:
             self.post(Exited(process.name, process.incarnation, False, reason.splitlines()[0]))
 
     def _look(self) -> None:
+        self._world.engine.after(LOOK_MS, self._look)
+        if self._stopped:
+            return
         now = self._world.engine.t_ms
         self._beats += 1
         for life in self.lives.values():
@@ -155,4 +186,3 @@ class Supervision:
                 self._live.beat(life.name, life.incarnation, self._beats, now)
         for silent in self._live.silent(now):
             self.post(silent)
-        self._world.engine.after(LOOK_MS, self._look)

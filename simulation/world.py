@@ -25,8 +25,9 @@ from simulation.operators import Operators
 from simulation.plan import Act, Deed, Fault, Moment, Plan
 from simulation.process import Process
 from simulation.rest import judge, settled
-from simulation.router import SimRouter
+from simulation.router import FIRST, STANDBY, SimRouter
 from simulation.supervision import Bystander, Supervision
+from simulation.tenure import LeaseKey
 from simulation.venue import SimVenue
 from titan import subjects
 from titan.effects import RaiseAlert
@@ -55,7 +56,7 @@ class Outcome:
 
 
 class World:
-    """One machine, one venue."""
+    """One venue, one account; one machine, or two when the plan sets the routers apart."""
 
     router_class: type[SimRouter] = SimRouter
 
@@ -76,6 +77,11 @@ class World:
         self.script = Script(self)
         self.operators = Operators(self)
         self.supervision = Supervision(self)
+        self.lease_key = LeaseKey(self.engine, self.bus)
+        self.pids = 0
+        self.boots = 1
+        self.promotion_fuse = -1
+        self.follow_lag_until_ms = -1
         self.router: SimRouter | None = None
         self.routers: list[SimRouter] = []
         self.brain: SimBrain | None = None
@@ -93,11 +99,10 @@ class World:
 
     def make(self, child: str, incarnation: int) -> Process:
         """A new process of a child."""
-        if child == "router":
-            self.router = self.router_class(self, incarnation)
-            self.routers = [each for each in self.routers if each.alive]
-            self.routers.append(self.router)
-            return self.router
+        if child in (FIRST, STANDBY):
+            router = self.router_class(self, child, incarnation)
+            self.routers = [*(each for each in self.routers if each.alive), router]
+            return router
         if child == "brain":
             self.brain = SimBrain(self, incarnation)
             return self.brain
@@ -105,6 +110,11 @@ class World:
             self.execution = SimExecution(self, incarnation)
             return self.execution
         return Bystander(self, child, incarnation)
+
+    @property
+    def standby(self) -> SimRouter | None:
+        """The router that follows, if one lives."""
+        return next((each for each in self.routers if each.alive and not each.performs), None)
 
     def make_router_core(self, config: RouterConfig, term: int) -> RouterCore:
         """The core under test."""
@@ -121,6 +131,9 @@ class World:
             self.checks.failed(process.name, process.failure)
         if isinstance(process, SimRouter):
             self.checks.died(process)
+            for other in self.routers:
+                if other is not process and other.alive:
+                    self.engine.after(1, other.succession.bell.set)
         self.supervision.ended(process, reason)
 
     def alerted(self, alert: RaiseAlert) -> None:

@@ -46,6 +46,7 @@ from titan.venues.base import Venue
 
 SEND_PATIENCE_S = 3.0
 ANNOUNCE_PATIENCE_S = 1.0
+BUSY_AGAIN_S = 0.02
 CLAIM_AGAIN_S = 0.2
 FORGETFUL_S = 30.0
 
@@ -131,6 +132,8 @@ class Router(Actor):
                     for task in following:
                         task.cancel()
                     return
+                # Who holds the journal has not written its name into the lease yet, or can't.
+                await asyncio.sleep(BUSY_AGAIN_S)
 
         leading = self.spawn(succeed(), "succession")
         whole = asyncio.ensure_future(self._follower.whole.wait())

@@ -80,6 +80,7 @@ class VenueSession:
         self.stream_seen_s = 0.0
         self.rest_seen_s = 0.0
         self._reported_s = 0.0
+        self._executions_s = 0.0
 
     @property
     def in_flight(self) -> int:
@@ -181,7 +182,8 @@ class VenueSession:
                 await asyncio.wait_for(self._wake.wait(), POLL_S if attempt == 0 else BACKOFF_S[attempt - 1])
             except TimeoutError:
                 self._want_executions = self._want_report = True
-            if time.monotonic() - self._reported_s >= POLL_S:
+            # Either alone: a flatten asks for reports so often that they would always be fresh.
+            if time.monotonic() - min(self._reported_s, self._executions_s) >= POLL_S:
                 self._want_executions = self._want_report = True
             self._wake.clear()
             try:
@@ -209,6 +211,7 @@ class VenueSession:
             asked_ms = self._clock.now().market_ms
             self._feed(ExecutionsSeen(tuple(await self._venue.executions(since, self._until()))))
             self._read_ms = asked_ms
+            self._executions_s = time.monotonic()
         if report:
             self._want_report = False
             self._feed(await self._report())

@@ -244,13 +244,24 @@ async def test_polls_read_executions_and_reports_by_themselves(stage: Stage) -> 
 
 async def test_what_is_asked_for_is_read_at_once(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "POLL_S", 1_000.0)
-    stage.session._reported_s = time.monotonic()
+    stage.session._reported_s = stage.session._executions_s = time.monotonic()
     stage.run(stage.session.poll())
     stage.session.fetch_executions()
     await stage.met(lambda: stage.venue.count("executions") == 1)
     assert stage.venue.count("positions") == 0
     stage.session.fetch_report()
     await stage.met(lambda: stage.venue.count("positions") == 1)
+
+
+async def test_executions_are_read_however_often_somebody_asks_for_reports(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "POLL_S", 1_000.0)
+    stage.session._reported_s = time.monotonic()
+    stage.session._executions_s = stage.session._reported_s - 2_000.0
+    stage.run(stage.session.poll())
+    stage.session.fetch_report()
+    await stage.met(lambda: stage.venue.count("executions") >= 1)
 
 
 async def test_executions_are_read_from_before_the_cursor(stage: Stage) -> None:
