@@ -19,8 +19,6 @@ from titan.paper import orders as paper
 if TYPE_CHECKING:
     from simulation.world import World
 
-# The restart that escalates is begun after the escalation, at once or after its backoff.
-ESCALATED_MS = 100
 IN_DOUBT = frozenset({OrderState.PENDING, OrderState.SENT, OrderState.UNKNOWN})
 
 
@@ -191,23 +189,11 @@ def _reading(world: World) -> invariants.World:
         alerts=tuple(world.alerts),
         leaders=leaders,
         limits=world.supervision.limits,
-        restarts=_until_given_up(world),
+        restarts=tuple(world.supervision.restarts),
         escalations=tuple(
             invariants.Escalated(supervisor, at_ms) for supervisor, _, _, at_ms in world.supervision.escalations
         ),
         excused=frozenset(world.checks.excused),
-    )
-
-
-def _until_given_up(world: World) -> tuple[invariants.Restart, ...]:
-    """Restarts up to a supervisor's first escalation: until its children are stable again it says so only once."""
-    first: dict[str, int] = {}
-    for supervisor, _, _, at_ms in world.supervision.escalations:
-        first.setdefault(supervisor, at_ms)
-    return tuple(
-        each
-        for each in world.supervision.restarts
-        if each.at_ms <= first.get(each.supervisor, each.at_ms) + ESCALATED_MS
     )
 
 

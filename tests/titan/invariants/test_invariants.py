@@ -349,6 +349,14 @@ def test_two_routers_that_could_send_at_once_are_seen() -> None:
 LIMITS = (Limit("phases", 2, 60_000),)
 
 
+def test_a_supervisor_that_gave_up_says_so_once_until_its_children_are_quiet() -> None:
+    crashes = tuple(Restart("phases", "scavenger", at * 1_000) for at in range(1, 12))
+    once = (Escalated("phases", 2_500),)
+    assert check(world(limits=LIMITS, restarts=crashes, escalations=once)) == ()
+    again = tuple(replace(each, at_ms=each.at_ms + 600_000) for each in crashes)
+    assert broken(world(limits=LIMITS, restarts=crashes + again, escalations=once)) == [Invariant.LOOPS_STAY_ALONE]
+
+
 def test_a_supervisor_that_forgets_its_intensity_is_seen() -> None:
     loop = tuple(Restart("phases", "scavenger", at) for at in (1_000, 2_000, 3_000))
     assert broken(world(limits=LIMITS, restarts=loop)) == [Invariant.LOOPS_STAY_ALONE]
