@@ -67,10 +67,15 @@ def test_a_full_disk_takes_nothing(journal: MemoryJournal) -> None:
     assert journal.last_seq == 0
 
 
-@pytest.mark.parametrize("seed", [2, 5, 10])
+def one_disk(seed: int) -> bool:
+    """Whether the world keeps its journal on one disk, and the disk what it was given."""
+    plan = make_plan(seed, 200)
+    return not plan.apart and not any(act.kind is Fault.POWER for act in plan.acts)
+
+
+@pytest.mark.parametrize("seed", [seed for seed in range(12) if one_disk(seed)][:3])
 def test_a_world_on_a_real_journal_file_is_the_world_in_memory(seed: int, tmp_path: Path) -> None:
     plan = make_plan(seed, 200)
-    assert not any(act.kind is Fault.POWER for act in plan.acts)
     world = World(plan, policy())
     world.journal = FileJournal(tmp_path / "journal.db", world.checks.row)
     in_memory, in_file = World(plan, policy()).run(), world.run()
