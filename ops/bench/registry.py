@@ -25,6 +25,7 @@ class Bench:
 
 BENCHES: dict[str, Bench] = {
     "order-path": Bench("what one intent costs inside the router, without the wire", "order_path"),
+    "order-path-beside": Bench("the order path beside that of another engine, in one run", "beside"),
     "signal-to-socket": Bench("a signal published until its order is at the venue, across processes", "signal_path"),
     "matching": Bench("orders a second in the paper venue's matching core", "matching"),
     "absorb": Bench("trades a second that one phase takes, injected behind ccxt", "absorb"),

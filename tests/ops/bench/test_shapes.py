@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,16 @@ def test_order_path_reports_the_whole_and_each_part() -> None:
     check(report, "order path, whole", "all but the journal")
     parts = {row.metric: row for row in report.rows}
     assert parts["order path, whole"].n == parts["journal: row written"].n
+
+
+def test_order_path_beside_reports_both_engines_or_says_what_is_missing() -> None:
+    report = BENCHES["order-path-beside"].run(TINY)
+    if find_spec("nautilus_trader") is None:
+        assert summary(report.name, [report])["results"] == []
+        assert "requirements/reference.lock" in report.notes[0]
+    else:
+        check(report, "order path, whole", "all but the journal", "verify and decode")
+        assert report.rows[-1].metric.startswith("nautilus_trader 1.")
 
 
 def test_matching_trades_and_reports_orders_a_second_and_the_cost_of_each_kind() -> None:
