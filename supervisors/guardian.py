@@ -244,6 +244,7 @@ class Guardian:
             log_level=plan.log_level,
             bind=plan.bind,
             fast_lane=plan.fast_lane,
+            external_orders=plan.external_orders,
             memory_warn_mb=plan.memory_warn_mb,
             memory_recycle_mb=plan.memory_recycle_mb,
             spares=plan.spares,

@@ -64,6 +64,7 @@ class LaunchPlan(BaseModel):
     venues: tuple[VenueAddress, ...] = ()
     nodes: tuple[str, ...] = ()
     fast_lane: bool = True
+    external_orders: Literal["adopt", "flag", "cancel"] = "flag"
     bind: str = LOOPBACK
 
     def save(self) -> Path:

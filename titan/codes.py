@@ -126,6 +126,14 @@ class AlgoEnd(StrEnum):
     NOTHING_LEFT = "NOTHING_LEFT"
 
 
+class ExternalPolicy(StrEnum):
+    """What the router does with an order at the venue that its journal does not know."""
+
+    ADOPT = "ADOPT"
+    FLAG = "FLAG"
+    CANCEL = "CANCEL"
+
+
 class OperatorCode(StrEnum):
     """The router's answer to an operator's command."""
 

@@ -199,6 +199,13 @@ METRICS: tuple[MetricSpec, ...] = (
     MetricSpec("titan_router_intent_copies_total", "gauge", (), "intents", "Copies of an intent that were recognised"),
     MetricSpec("titan_router_journal_rows_total", "counter", ("kind",), "rows", "Journal rows written, by kind"),
     MetricSpec("titan_router_outbox_rows", "gauge", (), "rows", "Journal rows that wait for the bus"),
+    MetricSpec(
+        "titan_router_external_orders_total",
+        "gauge",
+        (),
+        "orders",
+        "Orders of the account that Titan did not make, as the journal holds them",
+    ),
     MetricSpec("titan_router_unknown_orders", "gauge", (), "orders", "Orders whose send is in doubt"),
     MetricSpec("titan_trading_state", "gauge", ("state",), "", "1 for the trading state that binds, 0 for the others"),
     # Root supervisor.

@@ -89,6 +89,7 @@ class Runtime(BaseModel):
     policy_path: Path
     router_cpu: str = "auto"
     fast_lane: bool = True
+    external_orders: Literal["adopt", "flag", "cancel"] = "flag"
     execution_mode: Literal["active", "standby"] = "active"
     auto_arm: bool = True
     dashboard: bool = False

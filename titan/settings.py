@@ -59,6 +59,14 @@ class Settings(BaseSettings):
     fast_lane: Annotated[
         bool, _from("TITAN_FAST_LANE", "whether signals and intents take a socket of this node beside the bus")
     ] = True
+    external_orders: Annotated[
+        Literal["adopt", "flag", "cancel"],
+        _from(
+            "TITAN_EXTERNAL_ORDERS",
+            "what to do with orders on the account that Titan did not make: adopt them as ours, flag them, or cancel "
+            "those that could raise risk",
+        ),
+    ] = "flag"
     execution_mode: Annotated[
         Literal["active", "standby"],
         _from(

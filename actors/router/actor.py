@@ -34,6 +34,7 @@ from protos import system_pb2
 from protos import trading_pb2 as pb
 from titan import subjects
 from titan.actor import Actor, ActorContext, Component
+from titan.codes import ExternalPolicy
 from titan.envelope import KeyRing, Verifier
 from titan.errors import Ambiguous, Rejected, TitanError, Transient
 from titan.halt import read_halt
@@ -100,6 +101,8 @@ class Router(Actor):
             speed=self.clock.speed,
             live=self.runtime.profile == "live",
             auto_arm=self.runtime.auto_arm,
+            can=self._venue.capabilities,
+            external=ExternalPolicy(self.runtime.external_orders.upper()),
             started_ms=self.runtime.started_ms,
         )
         self._mirror = Mirror(lambda: RouterCore(config, 0))

@@ -5,7 +5,8 @@ journalled before it is sent; the order keeps its old values until the venue say
 
 Guarantees: (1) one change of an order at a time; (2) a change never raises an entry's quantity, and a worse price needs
 what an opening needs; (3) a fill during a change never leads to more than was wanted: a replacement leaves only after
-the old order is known to be over and its fills are booked, with what they left; (4) a change in doubt is looked up and
+the old order is known to be over and its fills are booked, with what they left (a stop's stands before the old one goes:
+both only close); (4) a change in doubt is looked up and
 not sent again, what the venue shows is what counts; (5) after a restart the venue is asked, and a replacement that had
 not left is forgotten: its intent ends with the old order. Never: I/O.
 """
@@ -16,10 +17,11 @@ from dataclasses import replace
 from decimal import Decimal
 
 from actors.router import children, rows
+from actors.router.conditions import STOPS
 from actors.router.effects import STATE_CHANGED, AmendOrder, LookUp
 from actors.router.events import Amended, AmendFailed, LookedUp
-from actors.router.guard import Refusal
 from actors.router.order_desk import OrderDesk
+from actors.router.refusal import Refusal
 from actors.router.state import Change, RouterConfig, RouterState
 from actors.router.turn import Turn
 from titan.codes import RejectCode, TradingState
@@ -69,7 +71,10 @@ class AmendDesk:
         self._state.changes[cid] = wanted
         if wanted.replacing:
             self._write(turn, order, wanted, "REPLACE")
-            self._orders.cancel(turn, order)
+            if _protects(order):
+                wanted.ahead = self._replace(turn, order, wanted)
+            else:
+                self._orders.cancel(turn, order)
         else:
             self._write(turn, order, wanted, "AMEND")
             turn.do(AmendOrder(order, wanted.number, wanted.price, wanted.quantity, wanted.trigger_price))
@@ -124,9 +129,14 @@ class AmendDesk:
             return Refusal(no, "a price is above zero")
         if wanted.quantity is not None and wanted.quantity <= order.filled:
             return Refusal(no, f"{order.filled} of {cid} are filled already, {wanted.quantity} would not be more")
-        if order.role is OrderRole.STOP and not _closer(order, wanted):
+        if order.reduce_only and order.order_type in STOPS and not _closer(order, wanted):
             return Refusal(
                 no, f"a stop moves only closer to the market and stays whole; {cid} is at {order.trigger_price}"
+            )
+        if wanted.replacing and order.order_type not in self._config.can.order_types:
+            return Refusal(
+                RejectCode.ORDER_TYPE_UNSUPPORTED,
+                f"{order.venue} takes no {order.order_type.value} to replace {cid} by",
             )
         return None if order.reduce_only else self._raises(order, wanted)
 
@@ -215,7 +225,7 @@ class AmendDesk:
             return
         order = self._state.orders[cid]
         turn.do(LookUp(order))
-        if wanted.replacing:
+        if wanted.replacing and not wanted.ahead:
             # The cancel is repeated while it does not work; a replacement is never sent beside its order.
             self._orders.cancel(turn, order)
         wanted.doubts += 1
@@ -236,6 +246,8 @@ class AmendDesk:
 
     def follow(self, turn: Turn, order: Order) -> None:
         """An order changed: one that is over ends its change, and its replacement leaves once its fills are booked."""
+        if order.terms is not None and order.terms.replaces in self._state.changes:
+            self._stood(turn, order)
         wanted = self._state.changes.get(order.client_order_id)
         if wanted is None or not order.state.is_terminal:
             return
@@ -243,10 +255,28 @@ class AmendDesk:
         if wanted.replacing and cancelled and self._orders.behind(order):
             return
         self._done(turn, order.client_order_id)
-        if wanted.replacing and order.state is OrderState.CANCELED and not self._orders.lost(order):
+        if (
+            wanted.replacing
+            and not wanted.ahead
+            and order.state is OrderState.CANCELED
+            and not self._orders.lost(order)
+        ):
             self._replace(turn, order, wanted)
 
-    def _replace(self, turn: Turn, order: Order, wanted: Change) -> None:
+    def _stood(self, turn: Turn, child: Order) -> None:
+        """A stop's replacement stands, so the old one goes; or it came to nothing, and the old one stays."""
+        assert child.terms is not None
+        old = self._state.orders[child.terms.replaces]
+        if self._state.changes[old.client_order_id].ahead != child.client_order_id:
+            return
+        if child.state in _OPEN or child.filled > 0:
+            self._done(turn, old.client_order_id)
+            self._orders.cancel(turn, old)
+        elif child.state.is_terminal:
+            self._done(turn, old.client_order_id)
+
+    def _replace(self, turn: Turn, order: Order, wanted: Change) -> str:
+        """Sends what stands in for an order; its client id, empty when nothing is left to do."""
         left = (order.quantity if wanted.quantity is None else wanted.quantity) - order.filled
         if order.reduce_only:
             held = self._state.held(order.symbol)
@@ -255,10 +285,10 @@ class AmendDesk:
                 room -= self._state.closing(order.symbol)
             left = min(left, room)
         elif self._state.effective is not TradingState.ACTIVE:
-            return
+            return ""
         instrument = self._config.instruments.find(order.venue, order.symbol)
         if instrument is None or left < instrument.min_qty:
-            return
+            return ""
         child = children.child_of(
             self._state,
             order,
@@ -269,6 +299,7 @@ class AmendDesk:
             terms=replace(order.terms or Terms(), replaces=order.client_order_id),
         )
         self._orders.send_child(turn, child, order)
+        return child.client_order_id
 
 
 def _closer(order: Order, wanted: Change) -> bool:
@@ -276,3 +307,8 @@ def _closer(order: Order, wanted: Change) -> bool:
     if wanted.trigger_price is None or order.trigger_price is None:
         return wanted.trigger_price is None
     return (wanted.trigger_price - order.trigger_price) * order.side.sign < 0
+
+
+def _protects(order: Order) -> bool:
+    """Whether a position would be bare without it."""
+    return order.reduce_only and order.order_type in STOPS

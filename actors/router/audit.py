@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from actors.router import books, rows
+from actors.router.bracket_desk import BracketDesk
+from actors.router.conditions import STOPS
 from actors.router.effects import STATE_CHANGED, FetchExecutions, LookUp
 from actors.router.events import RecoveryReport, VenueReport
 from actors.router.fill_desk import FillDesk
@@ -32,11 +34,14 @@ _WALLET = "wallet"
 class Audit:
     """Agreement between journal and venue."""
 
-    def __init__(self, state: RouterState, config: RouterConfig, orders: OrderDesk, fills: FillDesk) -> None:
+    def __init__(
+        self, state: RouterState, config: RouterConfig, orders: OrderDesk, fills: FillDesk, brackets: BracketDesk
+    ) -> None:
         self._state = state
         self._config = config
         self._orders = orders
         self._fills = fills
+        self._brackets = brackets
         self._bare: dict[str, int] = {}
         self._wallet_off = ZERO
 
@@ -108,14 +113,26 @@ class Audit:
                 turn.do(STATE_CHANGED)
 
     def _check_protection(self, turn: Turn, report: VenueReport) -> None:
-        bare = {each.symbol: each.quantity for each in report.positions if each.stop_price is None}
+        guarded = {
+            order.symbol
+            for order in report.open_orders
+            if order.reduce_only and order.order_type in STOPS and order.trigger_price is not None
+        }
+        bare = {
+            each.symbol: each.quantity
+            for each in report.positions
+            if each.stop_price is None and each.symbol not in guarded
+        }
         for symbol in set(self._bare) - set(bare):
             del self._bare[symbol]
         for symbol, quantity in bare.items():
             seen = self._bare.get(symbol, 0)
             self._bare[symbol] = seen + 1
+            if seen < 1:
+                continue
+            done = self._brackets.repair(turn, symbol, quantity)
             if seen == 1:
-                text = f"the position of {quantity} {symbol} has no stop at the venue; set one or flatten"
+                text = f"the position of {quantity} {symbol} has no stop at the venue; {done or 'set one or flatten'}"
                 turn.do(RaiseAlert("POSITION_UNPROTECTED", "CRITICAL", text))
 
     def _suspected(self) -> set[str]:

@@ -32,6 +32,7 @@ from titan.positions import Applied, apply_fill
 
 OURS = frozenset({OrderRole.ENTRY, OrderRole.CLOSE, OrderRole.FLATTEN})
 _ENTRY, _CLOSE = OrderRole.ENTRY, OrderRole.CLOSE
+_STOP, _EXTERNAL = OrderRole.STOP, OrderRole.EXTERNAL
 
 
 def put_order(state: RouterState, order: Order) -> None:
@@ -41,21 +42,36 @@ def put_order(state: RouterState, order: Order) -> None:
     state.orders[cid] = order
     if order.venue_order_id:
         state.by_venue_id[order.venue_order_id] = cid
+    role = order.role
+    if role is _STOP and order.trigger_price is not None:
+        state.last_stop[order.symbol] = order
     if order.state in TERMINAL:
         state.live.pop(cid, None)
-        if order.role in OURS and not (known is not None and known.state in TERMINAL):
+        if role in OURS and not (known is not None and known.state in TERMINAL):
             state.finished += 1
             state.filled += order.state is OrderState.FILLED
     else:
         state.live[cid] = None
     if known is None:
-        if order.child:
-            state.children[order.intent_id] = max(order.child, state.children.get(order.intent_id, 0))
-        role = order.role
+        if order.child or order.terms is not None or role is _EXTERNAL:
+            _note_new(state, order)
         if role is _ENTRY:
             state.last_entry[order.symbol] = cid
         if role is _ENTRY or role is _CLOSE:
             state.intents.add(order.intent_id)
+
+
+def _note_new(state: RouterState, order: Order) -> None:
+    """What an order that was not known yet adds beside itself."""
+    if order.child:
+        state.children[order.intent_id] = max(order.child, state.children.get(order.intent_id, 0))
+    if order.role is _EXTERNAL:
+        state.externals += 1
+    if order.terms is not None:
+        if order.terms.targets:
+            state.brackets[order.intent_id] = None
+        if order.terms.trail is not None:
+            state.trails[order.intent_id] = order.terms.trail
 
 
 def fee_in_settlement(config: RouterConfig, fill: Fill) -> Decimal:
@@ -108,8 +124,9 @@ def put_snapshot(state: RouterState, snapshot: SnapshotRow) -> None:
     state.by_venue_id = {order.venue_order_id: cid for cid, order in state.orders.items() if order.venue_order_id}
     state.intents = {order.intent_id for order in snapshot.orders if order.role in (OrderRole.ENTRY, OrderRole.CLOSE)}
     for order in snapshot.orders:
-        if order.child:
-            state.children[order.intent_id] = max(order.child, state.children.get(order.intent_id, 0))
+        _note_new(state, order)
+        if order.role is OrderRole.STOP:
+            state.last_stop[order.symbol] = order
     state.traded = dict(snapshot.traded)
     state.positions = {position.symbol: position for position in snapshot.positions}
     state.last_entry = dict(snapshot.last_entry)

@@ -226,6 +226,7 @@ class CommandDesk:
         waiting = _Open(command, prior, OperatorCode.DONE, reason, turn.now.wall_ms + FLATTEN_PATIENCE_MS)
         waiting.waiting = {order.client_order_id for order in cancelled}
         self._flatten = _Flatten(waiting)
+        self._state.flattening = True
         self.flatten_due(turn)
 
     def flatten_due(self, turn: Turn) -> None:
@@ -243,6 +244,7 @@ class CommandDesk:
         if not held and not self._orders.raising(strangers=True):
             turn.do(CancelTimer(FLATTEN_TIMER))
             self._flatten = None
+            self._state.flattening = False
             if not job.answered:
                 self._answer_flatten(turn, job, "the venue is flat, verified")
             return

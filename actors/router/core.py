@@ -12,9 +12,11 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import assert_never
 
-from actors.router import books, rows, slippage
+from actors.router import books, conditions, rows, slippage
 from actors.router.amend_desk import AMEND_TIMER, AmendDesk
 from actors.router.audit import Audit
+from actors.router.bracket_desk import BracketDesk
+from actors.router.closing import close_order
 from actors.router.command_desk import FLATTEN_TIMER, CommandDesk
 from actors.router.effects import STATE_CHANGED, Effect, FetchReport
 from actors.router.events import (
@@ -38,9 +40,10 @@ from actors.router.events import (
     VenueReport,
 )
 from actors.router.fill_desk import FillDesk
-from actors.router.guard import Refusal, examine
+from actors.router.guard import examine
 from actors.router.order_commands import ORDER_VERBS, OrderCommands
 from actors.router.order_desk import FILLS_TIMER, OrderDesk
+from actors.router.refusal import Refusal
 from actors.router.state import DEFAULT_TTL_MS, RouterConfig, RouterState
 from actors.router.turn import Turn
 from titan.clock import Now, market_limit_ms
@@ -48,8 +51,7 @@ from titan.codes import RejectCode, TradingState
 from titan.effects import RaiseAlert, Severity
 from titan.ids import ClientOrderId, client_order_id
 from titan.journal.rows import StoredRow
-from titan.model import Action, Intent, Order, OrderRole, OrderState, OrderType
-from titan.positions import reduces
+from titan.model import Action, Intent, Order, OrderRole
 
 _limit_ms = lru_cache(maxsize=64)(market_limit_ms)
 # Looking a member up on its class costs 0.1 us in Python 3.11.
@@ -65,7 +67,8 @@ class RouterCore:
         self._orders = OrderDesk(self.state, config)
         self._amends = AmendDesk(self.state, config, self._orders)
         self._fills = FillDesk(self.state, config, self._orders)
-        self._audit = Audit(self.state, config, self._orders, self._fills)
+        self._brackets = BracketDesk(self.state, config, self._orders, self._amends)
+        self._audit = Audit(self.state, config, self._orders, self._fills, self._brackets)
         self._commands = CommandDesk(self.state, config, self._orders)
         self._order_commands = OrderCommands(self.state, self._orders, self._amends)
         self._effective = TradingState.DISARMED
@@ -117,7 +120,7 @@ class RouterCore:
             case IntentArrived():
                 self._on_intent(turn, event)
             case QuoteSeen():
-                self._on_quote(event)
+                self._on_quote(turn, event)
             case Acked():
                 self._orders.acked(turn, event)
             case OrdersSeen():
@@ -150,6 +153,7 @@ class RouterCore:
             case Tick():
                 self._audit.tick(turn)
                 self._orders.tick(turn)
+                self._brackets.tick(turn)
                 slippage.relax(self.state, turn)
                 turn.do(STATE_CHANGED)
             case Command():
@@ -163,7 +167,9 @@ class RouterCore:
         while news:
             cid = next(iter(news))
             del news[cid]
-            self._amends.follow(turn, orders[cid])
+            order = orders[cid]
+            self._amends.follow(turn, order)
+            self._brackets.follow(turn, order)
 
     # intents
 
@@ -204,6 +210,16 @@ class RouterCore:
             return Refusal(RejectCode.INVALID_INTENT, str(error))
         if isinstance(sized, Refusal):
             return sized
+        terms = None
+        if intent.terms is not None:
+            instrument = self.config.instruments.find(intent.venue, intent.symbol)
+            assert instrument is not None
+            refusal = conditions.unfit(
+                intent, intent.terms, self.config.can, instrument, sized.quantity, sized.price, turn.now
+            )
+            if refusal is not None:
+                return refusal
+            terms = conditions.kept(intent.terms, enters=not sized.reduces)
         wall_ms = turn.now.wall_ms
         order = Order(
             cid,
@@ -219,59 +235,23 @@ class RouterCore:
             order_type=intent.order_type,
             quantity=sized.quantity,
             price=sized.limit_price,
-            trigger_price=None,
+            trigger_price=sized.trigger_price,
             stop_price=sized.stop_price,
             target_price=sized.target_price,
             reduce_only=sized.reduces,
             created_ms=wall_ms,
             updated_ms=wall_ms,
+            terms=terms,
         )
-        if sized.limit_price is None and intent.reference_price is not None:
+        if sized.limit_price is None and intent.reference_price is not None and sized.trigger_price is None:
             self.state.expected[cid] = intent.reference_price
         self._orders.send(turn, order, rows.approval_fields(intent), intent.t_wall_ns)
         return None
 
     def _close(self, turn: Turn, intent: Intent, cid: ClientOrderId) -> Refusal | None:
-        held = self.state.held(intent.symbol)
-        if held == 0 or (held > 0) == (intent.side.sign > 0):
-            return Refusal(
-                RejectCode.NOTHING_TO_REDUCE,
-                f"a {intent.side.value} does not reduce a position of {held} {intent.symbol}",
-            )
-        room = abs(held) - self.state.closing(intent.symbol)
-        quantity = room if intent.quantity is None else min(intent.quantity, room)
-        instrument = self.config.instruments.find(intent.venue, intent.symbol)
-        if instrument is None:
-            return Refusal(RejectCode.UNKNOWN_INSTRUMENT, f"{intent.venue} lists no {intent.symbol}")
-        if quantity < room:
-            quantity = instrument.floor_qty(quantity)
-        if not reduces(held, intent.side, quantity):
-            return Refusal(RejectCode.NOTHING_TO_REDUCE, f"{held} {intent.symbol} are held and being closed already")
-        limited = intent.order_type is not OrderType.MARKET
-        if limited and intent.limit_price is None:
-            return Refusal(RejectCode.INVALID_INTENT, f"a {intent.order_type.value} order needs a limit price")
-        order = Order(
-            client_order_id=cid,
-            intent_id=intent.intent_id,
-            signal_id=intent.signal_id,
-            child=0,
-            role=OrderRole.CLOSE,
-            phase=intent.phase,
-            venue=intent.venue,
-            account=intent.account,
-            symbol=intent.symbol,
-            side=intent.side,
-            order_type=intent.order_type,
-            quantity=quantity,
-            price=instrument.round_price(intent.limit_price) if limited and intent.limit_price is not None else None,
-            trigger_price=None,
-            stop_price=None,
-            target_price=None,
-            reduce_only=True,
-            state=OrderState.PENDING,
-            created_ms=turn.now.wall_ms,
-            updated_ms=turn.now.wall_ms,
-        )
+        order = close_order(intent, cid, self.state, self.config, turn.now)
+        if isinstance(order, Refusal):
+            return order
         self._orders.send(turn, order, rows.approval_fields(intent), intent.t_wall_ns)
         return None
 
@@ -303,10 +283,12 @@ class RouterCore:
 
     # the world
 
-    def _on_quote(self, event: QuoteSeen) -> None:
+    def _on_quote(self, turn: Turn, event: QuoteSeen) -> None:
         held = self.state.quotes.get(event.symbol)
         if held is None or event.quote.ts_ms >= held.ts_ms:
             self.state.quotes[event.symbol] = event.quote
+            if self.state.trails and self.state.ready:
+                self._brackets.quoted(turn, event.symbol, event.quote)
 
     def _on_link(self, turn: Turn, event: LinkChanged) -> None:
         known = event.name in self.state.impediments

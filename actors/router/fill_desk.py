@@ -14,6 +14,7 @@ from actors.router.order_desk import OrderDesk
 from actors.router.state import RouterConfig, RouterState
 from actors.router.turn import Turn
 from titan.codes import RejectCode
+from titan.effects import RaiseAlert
 from titan.ids import ClientOrderId
 from titan.model import Fill, Order, fill_id_of
 from titan.money import text_of
@@ -86,6 +87,13 @@ class FillDesk:
             detail="" if order.code is not RejectCode.NONE else order.detail,
         )
         whole = filled >= order.quantity
+        if filled > order.quantity and order.role in books.OURS:
+            text = (
+                f"{order.client_order_id} of {order.quantity} {order.symbol} has filled {filled}; all of it is booked, "
+                "and the venue's stop follows the position"
+            )
+            turn.do(RaiseAlert("ORDER_OVERFILLED", "CRITICAL", text))
+            grown = replace(grown, detail=f"overfilled by {text_of(filled - order.quantity)}")
         self._orders.advance(turn, grown, OrderEventKind.FILL if whole else OrderEventKind.PARTIAL_FILL)
 
     def _book_funding(self, turn: Turn, key: str, done: VenueExecution) -> None:

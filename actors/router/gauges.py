@@ -32,6 +32,7 @@ def show(metrics: Metrics, state: RouterState, config: RouterConfig, outbox_rows
         gauge("titan_order_fill_rate").set(state.filled / state.finished)
     gauge("titan_router_intent_copies_total").set(state.duplicates)
     gauge("titan_router_outbox_rows").set(outbox_rows)
+    gauge("titan_router_external_orders_total").set(state.externals)
     gauge("titan_router_unknown_orders").set(len(state.lookups))
     for each in TradingState:
         gauge("titan_trading_state").labels(each.value).set(each is state.effective)

@@ -14,7 +14,8 @@ from actors.router.effects import STATE_CHANGED, CancelOrder, FetchExecutions, L
 from actors.router.events import Acked, CancelFailed, LookedUp, SendFailed
 from actors.router.state import RAISING, LookUpState, RouterConfig, RouterState
 from actors.router.turn import Turn
-from titan.codes import RejectCode, TradingState
+from titan.clock import Now
+from titan.codes import ExternalPolicy, RejectCode, TradingState
 from titan.effects import CancelTimer, RaiseAlert, SetTimer
 from titan.model import TERMINAL, Order, OrderRole, OrderState
 from titan.money import ZERO
@@ -30,6 +31,7 @@ STUCK_MS = 15_000
 FILLS_TIMER = "fills"
 FILLS_BEHIND_MS = 200
 FILLS_AGAIN_MS = 1_000
+EXPIRED = "its time was over"
 NOT_KNOWN = "the venue knew no such order"
 
 _HELD_BACK = {"unjournalled": RejectCode.JOURNAL_FAILED, "fenced": RejectCode.NOT_LEADER}
@@ -141,7 +143,9 @@ class OrderDesk:
 
     def raising(self, *, strangers: bool) -> list[Order]:
         """Live orders that could raise risk: our entries, and with `strangers` what others made on the account."""
-        roles = RAISING if strangers else frozenset({OrderRole.ENTRY})
+        roles = (
+            RAISING if strangers or self._config.external is not ExternalPolicy.FLAG else frozenset({OrderRole.ENTRY})
+        )
         return [order for order in self._state.live_orders() if order.role in roles and not order.reduce_only]
 
     def cancel_raising(self, turn: Turn, *, strangers: bool) -> list[Order]:
@@ -155,15 +159,35 @@ class OrderDesk:
         """Repeats cancels that have not worked yet, and searches orders nobody speaks of any more."""
         now = turn.now.wall_ms
         if self._state.trading is not TradingState.ACTIVE:
-            for order in self.raising(strangers=self._state.trading is TradingState.HALTED):
-                if now - self._cancelled_ms.get(order.client_order_id, 0) >= CANCEL_AGAIN_MS:
-                    self.cancel(turn, order)
-        for cid in self._state.live:
+            self._cancel_again(turn, self.raising(strangers=self._state.trading is TradingState.HALTED))
+        elif self._config.external is ExternalPolicy.CANCEL:
+            self._cancel_again(turn, [each for each in self.raising(strangers=True) if each.role is OrderRole.EXTERNAL])
+        for cid in list(self._state.live):
             order = self._state.orders[cid]
+            if _expired(order, turn.now) and self._expire(turn, order):
+                continue
             if order.state in (OrderState.PENDING, OrderState.UNKNOWN):
                 silent = now - self._state.touched_ms.get(cid, 0)
                 if silent >= STUCK_MS and cid not in self._state.lookups and cid not in self._state.resends:
                     self.look_up(turn, cid)
+
+    def _cancel_again(self, turn: Turn, orders: list[Order]) -> None:
+        for order in orders:
+            if turn.now.wall_ms - self._cancelled_ms.get(order.client_order_id, 0) >= CANCEL_AGAIN_MS:
+                self.cancel(turn, order)
+
+    def _expire(self, turn: Turn, order: Order) -> bool:
+        """Ends an order whose time is over: at once when it never left, by a cancel when it stands at the venue."""
+        cid = order.client_order_id
+        if order.state is OrderState.PENDING and cid in self._state.resends:
+            turn.do(CancelTimer(f"resend:{cid}"))
+            self.advance(turn, replace(order, detail=EXPIRED), OrderEventKind.EXPIRE)
+            self._forget_doubts(turn, cid)
+            return True
+        stands = order.state in (OrderState.OPEN, OrderState.PARTIALLY_FILLED)
+        if stands and turn.now.wall_ms - self._cancelled_ms.get(cid, 0) >= CANCEL_AGAIN_MS:
+            self.cancel(turn, order)
+        return stands
 
     # searching
 
@@ -247,16 +271,25 @@ class OrderDesk:
         return self._adopt(turn, adoption.from_execution(self._state, self._config, done, turn.now))
 
     def _adopt(self, turn: Turn, record: Order) -> Order:
-        if record.role not in adoption.PROTECTIVE:
-            turn.do(
-                RaiseAlert(
-                    "EXTERNAL_ORDER",
-                    "WARNING",
-                    f"the venue has order {record.venue_order_id} of {record.symbol} that the journal does not know; "
-                    "it is kept as EXTERNAL",
-                )
+        if record.role in adoption.PROTECTIVE:
+            return self._put(turn, record, "ADOPT")
+        policy = self._config.external
+        done = {
+            ExternalPolicy.ADOPT: "it is adopted: kept, counted, and cancelled when ours are",
+            ExternalPolicy.FLAG: "it is kept as EXTERNAL and counted",
+            ExternalPolicy.CANCEL: "it closes only, so it stands" if record.reduce_only else "it is cancelled",
+        }[policy]
+        turn.do(
+            RaiseAlert(
+                "EXTERNAL_ORDER",
+                "INFO" if policy is ExternalPolicy.ADOPT else "WARNING",
+                f"the venue has order {record.venue_order_id} of {record.symbol} that the journal does not know; {done}",
             )
-        return self._put(turn, record, "ADOPT")
+        )
+        kept = self._put(turn, replace(record, detail=record.detail or f"external, {policy.value.lower()}"), "ADOPT")
+        if policy is ExternalPolicy.CANCEL and not kept.reduce_only and not kept.state.is_terminal:
+            self.cancel(turn, kept)
+        return kept
 
     def _update(self, turn: Turn, order: Order, seen: VenueOrder) -> Order:
         protective = order.role in adoption.PROTECTIVE
@@ -283,7 +316,9 @@ class OrderDesk:
         if kind is OrderEventKind.ACK:
             shown = replace(shown, code=RejectCode.NONE, detail="")
         elif kind is OrderEventKind.CANCEL:
-            shown = replace(shown, detail=seen.detail)
+            if _expired(order, turn.now):
+                kind = OrderEventKind.EXPIRE
+            shown = replace(shown, detail=EXPIRED if kind is OrderEventKind.EXPIRE else seen.detail)
         elif kind is OrderEventKind.REFUSE:
             shown = replace(shown, code=RejectCode.VENUE_REJECTED, detail=seen.detail)
         return self.advance(turn, shown, kind)
@@ -332,6 +367,10 @@ class OrderDesk:
         unwanted = order.role is OrderRole.ENTRY or (trading is TradingState.HALTED and order.role in RAISING)
         if unwanted and order.client_order_id not in self._cancelled_ms:
             self.cancel(turn, order)
+
+
+def _expired(order: Order, now: Now) -> bool:
+    return order.terms is not None and 0 < order.terms.expires_ms <= now.market_ms
 
 
 def _news(order: Order, seen: VenueOrder) -> OrderEventKind | None:

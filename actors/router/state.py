@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from titan.clock import market_limit_ms
-from titan.codes import TradingState
+from titan.codes import ExternalPolicy, TradingState
 from titan.instruments import Instrument, Instruments
 from titan.model import Order, OrderRole, OrderState, OrderType, Position, Side
 from titan.money import ZERO
@@ -59,6 +59,7 @@ class RouterConfig:
     started_ms: int = 0
     brain_silence_ms: int = BRAIN_SILENCE_MS
     can: VenueCapabilities = ABLE
+    external: ExternalPolicy = ExternalPolicy.FLAG
     _grounds: dict[str, Ground] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def ground(self, symbol: str) -> Ground:
@@ -116,7 +117,8 @@ class LookUpState:
 class Change:
     """A change of an order on its way; None keeps a value. `replacing`: by cancel and a new order.
 
-    `filled` was booked when it was asked for; `doubts` counts how often its outcome had to be asked for.
+    `filled` was booked when it was asked for; `doubts` counts how often its outcome had to be asked for. `ahead` is the
+    client id of a stop's replacement, which stands before the old one is cancelled.
     """
 
     number: int
@@ -127,6 +129,7 @@ class Change:
     filled: Decimal
     changes_anything: bool
     doubts: int = 0
+    ahead: str = ""
 
 
 @dataclass(slots=True)
@@ -153,6 +156,10 @@ class RouterState:
     by_venue_id: dict[str, str] = field(default_factory=dict)
     intents: set[str] = field(default_factory=set)
     children: dict[str, int] = field(default_factory=dict)
+    brackets: dict[str, None] = field(default_factory=dict)
+    trails: dict[str, Decimal] = field(default_factory=dict)
+    last_stop: dict[str, Order] = field(default_factory=dict)
+    externals: int = 0
     fills: set[str] = field(default_factory=set)
     traded: dict[str, Decimal] = field(default_factory=dict)
     positions: dict[str, Position] = field(default_factory=dict)
@@ -177,6 +184,8 @@ class RouterState:
     resends: dict[str, int] = field(default_factory=dict)
     changes: dict[str, Change] = field(default_factory=dict)
     change_number: int = 0
+    flattening: bool = False
+    given_up: set[str] = field(default_factory=set)
     suspects: dict[str, int] = field(default_factory=dict)
     expected: dict[str, Decimal] = field(default_factory=dict)
     slipped_ms: int = 0
@@ -230,6 +239,8 @@ class RouterState:
         """Base units that closing orders on their way will take off; one in doubt does not keep another from trying."""
         total = ZERO
         for order in self.live_orders(symbol):
+            if order.order_type.waits:
+                continue
             if order.role in CLOSING and order.state is not OrderState.UNKNOWN:
                 total += order.remaining
         return total

@@ -237,6 +237,7 @@ def make_plan(settings: Settings, flags: Flags) -> LaunchPlan:
             "router_cpu": settings.router_cpu,
             "spares": settings.spares,
             "fast_lane": settings.fast_lane,
+            "external_orders": settings.external_orders,
             "ports": _ports(settings, layout),
             "log_level": settings.log_level,
             "nodes": _nodes(settings.nodes),

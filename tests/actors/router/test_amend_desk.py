@@ -11,7 +11,7 @@ import pytest
 from actors.router import children
 from actors.router.effects import AmendOrder, Effect
 from actors.router.events import Amended, AmendFailed, LookedUp, OrdersSeen, TimerFired
-from actors.router.guard import Refusal
+from actors.router.refusal import Refusal
 from actors.router.state import ABLE
 from actors.router.turn import Turn
 from tests.actors.router.support import Bottle, cancels, closing, config, d, intent, lookups, sends, shown, stored

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from actors.router.events import BrainBeat, Command, ExecutionsSeen, LinkChanged
-from actors.router.guard import Opening, Refusal, examine
+from actors.router.guard import Opening, examine
+from actors.router.refusal import Refusal
 from tests.actors.router.support import (
     BTC,
     ETH,
