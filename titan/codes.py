@@ -266,6 +266,11 @@ DESCRIPTIONS: dict[type[StrEnum], dict[str, str]] = {
         "OVERTAKEN": "A close of the same symbol arrived while it was still opening.",
         "NOTHING_LEFT": "It was closing a position that is gone.",
     },
+    ExternalPolicy: {
+        "ADOPT": "The order counts as ours: kept, its fills booked, cancelled whenever ours are.",
+        "FLAG": "The order is kept and counted, an alert says so; only a halt or a flatten cancels it.",
+        "CANCEL": "The order is cancelled until the venue has none, unless it only closes.",
+    },
     OperatorCode: {
         "DONE": "The command was carried out.",
         "ALREADY": "It was so already, or this command was handled before.",
