@@ -156,7 +156,7 @@ def intent_from_pb(message: pb.Intent) -> Intent:
             message.trap_type,
             message.decision_id,
             message.t_wall_ns,
-            terms_from_pb(message.terms) if message.HasField("terms") else None,
+            terms=terms_from_pb(message.terms) if message.HasField("terms") else None,
         )
         if _sound(intent):
             return intent
