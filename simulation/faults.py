@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from actors.router.lease import LEASE_MS, LONGEST_SEND_MS
 from simulation.bus import Wire, forged, tampered
-from simulation.follow import TAIL
+from simulation.machine_faults import MACHINE
 from simulation.plan import CALLS, Act, Fault, Moment
 from simulation.venue import SYMBOLS
 from titan import subjects
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from simulation.world import World
 
 LANES = ("submit", "submit", "cancel", "cancel", "find", "read")
+SUBMITS = frozenset({Fault.LATE, Fault.DUPLICATE_ACK, Fault.REFUSED_LATER, Fault.VEILED})
 FRAME_FAULTS = frozenset({Fault.FRAME_LOST, Fault.FRAME_TWICE, Fault.FRAME_LATE})
 DELIVERY_FAULTS = frozenset({Fault.BUS_DROP, Fault.BUS_TWICE})
 
@@ -38,14 +39,16 @@ def apply(world: World, act: Act) -> None:
     elif kind in _BUS:
         _BUS[kind](world, act)
     else:
-        _PROCESSES[kind](world, act)
+        MACHINE[kind](world, act)
 
 
 def _lane(act: Act) -> str:
     """Which requests a fault of one request hits."""
+    if act.kind in SUBMITS:
+        return "submit"
     if act.moment is Moment.CANCELLING:
         return "cancel"
-    if act.moment is Moment.JOURNALLED or act.kind in (Fault.LATE, Fault.DUPLICATE_ACK):
+    if act.moment is Moment.JOURNALLED:
         return "submit"
     return ("submit", "cancel")[act.a % 2] if act.kind is Fault.REFUSED else LANES[act.a % len(LANES)]
 
@@ -56,6 +59,7 @@ def mend(world: World) -> None:
     for lane in venue.armed.values():
         lane.clear()
     venue.frame_faults.clear()
+    venue.mischief.excesses.clear()
     venue.away_until_ms = -1
     venue.lag_ms = 0
     bus.faults.clear()
@@ -147,6 +151,11 @@ def _thin(world: World, act: Act) -> None:
     world.market.thin_until_ms = world.engine.t_ms + 1_000 + act.a % 6_000
 
 
+def _excess(world: World, act: Act) -> None:
+    assert isinstance(act.kind, Fault)
+    world.venue.mischief.excesses.extend([act.kind] * (1 + act.a % 3))
+
+
 _VENUE = {
     Fault.MAINTENANCE: _maintenance,
     Fault.RESTART: _restart,
@@ -159,6 +168,8 @@ _VENUE = {
     Fault.CLOCK: _clock,
     Fault.JUMP: _jump,
     Fault.THIN: _thin,
+    Fault.OVERFILL: _excess,
+    Fault.AFTER_CANCEL: _excess,
 }
 
 # The bus.
@@ -299,119 +310,4 @@ _BUS = {
     Fault.BUS_POISON: _poison,
     Fault.BUS_TAMPERED: _tampered,
     Fault.BUS_FORGED: _forged,
-}
-
-# Processes and their machine.
-
-
-def _kill(name: str, world: World) -> None:
-    life = world.supervision.lives.get(name)
-    if life is not None:
-        life.kill("SIGKILL")
-
-
-def _pause(name: str, world: World, act: Act) -> None:
-    life = world.supervision.lives.get(name)
-    if life is not None:
-        life.pause()
-        world.engine.after(300 + act.a % 8_000, life.wake)
-
-
-def _leader(world: World) -> str:
-    """The child that leads, or led last."""
-    return "router" if world.router is None else world.router.name
-
-
-def _fuse(world: World, act: Act) -> None:
-    if world.router is not None:
-        world.router.fuse = act.a % 14
-
-
-def _router_loop(world: World, act: Act) -> None:
-    world.start_crashes = 1 + act.a % 8
-    _kill(_leader(world), world)
-
-
-def _promotion_kill(world: World, act: Act) -> None:
-    """The leader dies, and so does its successor on its way."""
-    world.promotion_fuse = act.a % 9
-    _kill(_leader(world), world)
-
-
-def _standby_kill(world: World, _act: Act) -> None:
-    if world.standby is not None:
-        _kill(world.standby.name, world)
-
-
-def _root_pause(world: World, for_ms: int) -> None:
-    world.supervision.pause()
-    world.engine.after(for_ms, world.supervision.wake)
-
-
-def _zombie(world: World, act: Act) -> None:
-    """The leader stands still for longer than its lease, and no supervisor sees it."""
-    for_ms = LEASE_MS - 200 + act.a % 9_000
-    _root_pause(world, for_ms + act.b % 2_000)
-    life = world.router
-    if life is not None:
-        life.pause()
-        world.engine.after(for_ms, life.wake)
-
-
-def _follow_lag(world: World, act: Act) -> None:
-    world.follow_lag_until_ms = world.engine.t_ms + 1_000 + act.a % 8_000
-    world.bus.slow[TAIL] = 500 + act.b % 4_000
-
-
-def _phase_loop(world: World, act: Act) -> None:
-    name = "scavenger"
-    world.supervision.looping.add(name)
-
-    def again() -> None:
-        if name in world.supervision.looping:
-            _kill(name, world)
-            world.engine.after(250 + act.a % 300, again)
-
-    again()
-
-
-def _power(world: World, act: Act) -> None:
-    """The machine goes dark and boots again: rows that were not synced may be gone."""
-    lives = list(world.supervision.lives.values())
-    world.supervision.abandon()
-    for life in lives:
-        life.kill("power loss")
-    world.cut_rows += world.journal.lose_power(act.a % 40)
-    world.checks.cut(list(world.journal.rows()))
-    world.operators.promised = None
-    world.boots += 1
-    world.started_ms += 1 + world.engine.t_ms
-    world.engine.after(800 + act.b % 2_000, world.supervision.up_again)
-
-
-def _disk_full(world: World, act: Act) -> None:
-    world.journal.full = True
-
-    def free() -> None:
-        world.journal.full = False
-
-    world.engine.after(200 + act.a % 4_000, free)
-
-
-_PROCESSES = {
-    Fault.ROUTER_KILL: lambda world, _act: _kill(_leader(world), world),
-    Fault.ROUTER_FUSE: _fuse,
-    Fault.ROUTER_PAUSE: lambda world, act: _pause(_leader(world), world, act),
-    Fault.ROUTER_LOOP: _router_loop,
-    Fault.BRAIN_KILL: lambda world, _act: _kill("brain", world),
-    Fault.BRAIN_PAUSE: lambda world, act: _pause("brain", world, act),
-    Fault.LEDGER_KILL: lambda world, _act: _kill("execution", world),
-    Fault.PHASE_LOOP: _phase_loop,
-    Fault.PROMOTION_KILL: _promotion_kill,
-    Fault.STANDBY_KILL: _standby_kill,
-    Fault.FOLLOW_LAG: _follow_lag,
-    Fault.ROOT_PAUSE: lambda world, act: _root_pause(world, 500 + act.a % 6_000),
-    Fault.ZOMBIE: _zombie,
-    Fault.POWER: _power,
-    Fault.DISK_FULL: _disk_full,
 }

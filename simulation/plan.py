@@ -67,6 +67,10 @@ class Fault(StrEnum):
     STANDBY_KILL = "standby_killed"
     FOLLOW_LAG = "follower_lags"
     SPLIT = "split_brain"
+    REFUSED_LATER = "venue_rejects_after_ack"
+    VEILED = "venue_not_found_for_long"
+    OVERFILL = "venue_overfill"
+    AFTER_CANCEL = "venue_fill_after_cancel"
 
 
 class Deed(StrEnum):
@@ -146,7 +150,7 @@ STRIKING = frozenset(
 )
 CALLS = frozenset(
     {Fault.TIMEOUT_BEFORE, Fault.TIMEOUT_AFTER, Fault.LATE, Fault.BROKEN_BEFORE, Fault.BROKEN_AFTER, Fault.SLOW_DOWN}
-    | {Fault.REFUSED, Fault.UNREACHABLE, Fault.DUPLICATE_ACK}
+    | {Fault.REFUSED, Fault.UNREACHABLE, Fault.DUPLICATE_ACK, Fault.REFUSED_LATER, Fault.VEILED}
 )
 """Faults of one request: these can wait for an order to leave, or for a cancel."""
 HEAVY = frozenset(

@@ -11,9 +11,11 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from simulation.engine import Engine
+from simulation.mischief import Mischief
 from simulation.plan import Fault
 from titan.codes import RejectCode
 from titan.errors import Ambiguous, Rejected, Transient
@@ -95,6 +97,9 @@ class SimVenue:
         self.lag_ms = 0
         self.stalled = False
         self.generation = 0
+        self.mischief = Mischief(self, engine)
+        self._refusing = self._veiling = False
+        self._veiled: dict[str, int] = {}
         self._frame_ms = 0
         self.on_place: Callable[[str, Order], None] = lambda _id, _order: None
 
@@ -107,10 +112,11 @@ class SimVenue:
     def _apply(self, event: Any) -> paper.Result:
         result = self.core.handle(event, self._engine.venue_ms())
         if result.effects:
-            self._settle(result.effects)
+            self.settle(result.effects)
         return result
 
-    def _settle(self, effects: Iterable[paper.Effect]) -> None:
+    def settle(self, effects: Iterable[paper.Effect]) -> None:
+        """Keeps what happened in the books, and tells it on the stream."""
         done: list[VenueExecution] = []
         changed: list[VenueOrder] = []
         for effect in effects:
@@ -123,8 +129,14 @@ class SimVenue:
                 order = effect.order
                 if order.order_id not in self.books.orders and order.link_id:
                     self.books.by_link.setdefault(order.link_id, []).append(order.order_id)
+                    if self._veiling:
+                        wait_ms = self._engine.chance("excess").randint(11_000, 19_000)
+                        self._veiled[order.order_id] = self._engine.t_ms + wait_ms
                 self.books.orders[order.order_id] = order
-                changed.append(_order(order))
+                if self._veiled.get(order.order_id, 0) <= self._engine.t_ms:
+                    changed.append(_order(order))
+                if self.mischief.excesses:
+                    self.mischief.exceed(order)
         frames: list[tuple[str, tuple[Any, ...]]] = []
         if changed:
             frames.append(("orders", tuple(changed)))
@@ -133,9 +145,10 @@ class SimVenue:
             place = self._engine.chance("stream").randint(0, len(frames))
             frames.insert(place, ("executions", tuple(done)))
         for topic, values in frames:
-            self._frame(topic, values)
+            self.frame(topic, values)
 
-    def _frame(self, topic: str, values: tuple[Any, ...]) -> None:
+    def frame(self, topic: str, values: tuple[Any, ...]) -> None:
+        """Puts one frame on the private stream."""
         if self.on_frames is None or self.stalled:
             return
         chance = self._engine.chance("stream")
@@ -161,6 +174,10 @@ class SimVenue:
 
         self._engine.after(delay, arrive)
 
+    def show(self, order: paper.Order) -> None:
+        """Tells of one order on the stream."""
+        self.frame("orders", (_order(order),))
+
     # requests
 
     def call(self, operation: str, request: Callable[[], object], answer: Answer) -> None:
@@ -171,6 +188,13 @@ class SimVenue:
         fault = self.armed[lane].popleft() if self.armed[lane] else None
         after = self._engine.after
         match fault:
+            case Fault.REFUSED_LATER:
+                after(there, lambda: self._serve(partial(self._with, "_refusing", request), answer, back, twice=False))
+            case Fault.VEILED if chance.random() < 0.5:
+                after(there, lambda: self._serve(partial(self._with, "_veiling", request), answer, back, twice=False))
+            case Fault.VEILED:
+                after(there, lambda: self._execute(partial(self._with, "_veiling", request)))
+                after(there + back, lambda: answer(Ambiguous("504 Gateway Timeout")))
             case None | Fault.DUPLICATE_ACK:
                 after(there, lambda: self._serve(request, answer, back, twice=fault is not None))
             case Fault.TIMEOUT_BEFORE:
@@ -208,6 +232,14 @@ class SimVenue:
         except (Rejected, Ambiguous, Transient) as error:
             return error
 
+    def _with(self, mark: str, request: Callable[[], object]) -> object:
+        """Serves one request while the mark is up."""
+        setattr(self, mark, True)
+        try:
+            return request()
+        finally:
+            setattr(self, mark, False)
+
     def submit(self, order: Order) -> VenueAck:
         """Takes an order as the adapter would send it. Raises Rejected or Ambiguous."""
         raw = shapes.order_request(order, VENUE_IDS[order.symbol])
@@ -223,6 +255,8 @@ class SimVenue:
             stop_loss=Decimal(raw.get("stopLoss", "0")),
             take_profit=Decimal(raw.get("takeProfit", "0")),
         )
+        if self._refusing:
+            return VenueAck(order.client_order_id, self.mischief.refuse_later(new), self._engine.venue_ms())
         reply = self._apply(PlaceOrder(new)).reply
         if isinstance(reply, paper.Refused):
             raise _refusal(reply)
@@ -264,6 +298,8 @@ class SimVenue:
 
     def _hidden(self, order: paper.Order) -> bool:
         """Whether queries do not show an order yet."""
+        if self._veiled.get(order.order_id, 0) > self._engine.t_ms:
+            return True
         return self.lag_ms > 0 and order.created_ms > self._engine.venue_ms() - self.lag_ms * self._engine.speed
 
     def open_orders(self) -> tuple[VenueOrder, ...]:

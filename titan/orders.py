@@ -75,6 +75,7 @@ TRANSITIONS: dict[tuple[OrderState, OrderEventKind], OrderState] = {
     (_S.REJECTED, _E.PARTIAL_FILL): _S.PARTIALLY_FILLED,
     (_S.REJECTED, _E.FILL): _S.FILLED,
     (_S.REJECTED, _E.ACK): _S.OPEN,
+    (_S.CANCELED, _E.ACK): _S.OPEN,
     # More than was ordered: booked and told.
     (_S.FILLED, _E.FILL): _S.FILLED,
 }
@@ -86,7 +87,6 @@ REPEATS: frozenset[tuple[OrderState, OrderEventKind]] = frozenset(
         (_S.FILLED, _E.ACK),
         (_S.FILLED, _E.CANCEL),
         (_S.FILLED, _E.EXPIRE),
-        (_S.CANCELED, _E.ACK),
         (_S.CANCELED, _E.CANCEL),
         (_S.CANCELED, _E.EXPIRE),
         (_S.EXPIRED, _E.ACK),

@@ -16,7 +16,7 @@ from actors.router.turn import Turn
 from titan.codes import RejectCode
 from titan.effects import RaiseAlert
 from titan.ids import ClientOrderId
-from titan.model import Fill, Order, fill_id_of
+from titan.model import Fill, Order, OrderState, fill_id_of
 from titan.money import text_of
 from titan.orders import OrderEventKind
 from titan.venues.base import ExecutionKind, VenueExecution
@@ -78,15 +78,17 @@ class FillDesk:
 
     def _grow(self, turn: Turn, order: Order, done: VenueExecution) -> None:
         filled = order.filled + done.quantity
+        whole = filled >= order.quantity
+        # A fill does not show that a lost order still stands: it stays lost until the venue shows it.
+        lost = order.state is OrderState.CANCELED and not whole
         grown = replace(
             order,
             filled=filled,
             average_price=self._state.traded[order.client_order_id] / filled,
             venue_order_id=order.venue_order_id or done.venue_order_id,
-            code=RejectCode.NONE,
-            detail="" if order.code is not RejectCode.NONE else order.detail,
+            code=order.code if lost else RejectCode.NONE,
+            detail="" if order.code is not RejectCode.NONE and not lost else order.detail,
         )
-        whole = filled >= order.quantity
         if filled > order.quantity and order.role in books.OURS:
             text = (
                 f"{order.client_order_id} of {order.quantity} {order.symbol} has filled {filled}; all of it is booked, "

@@ -236,7 +236,8 @@ class OrderDesk:
             refused = replace(order, code=RejectCode.NOT_AT_VENUE, detail=detail)
             self.advance(turn, refused, OrderEventKind.NOT_FOUND)
         else:
-            self.advance(turn, replace(order, detail=detail), OrderEventKind.CANCEL)
+            lost = replace(order, code=RejectCode.NOT_AT_VENUE, detail=detail)
+            self.advance(turn, lost, OrderEventKind.CANCEL)
             turn.do(RaiseAlert("ORDER_LOST", "CRITICAL", f"{cid} was open and is gone: {detail}"))
 
     # what the venue shows
@@ -378,7 +379,9 @@ def _news(order: Order, seen: VenueOrder) -> OrderEventKind | None:
     if order.state is OrderState.PARTIALLY_FILLED and order.filled >= order.quantity:
         return OrderEventKind.FILL
     if seen.state in (OrderState.OPEN, OrderState.PARTIALLY_FILLED, OrderState.FILLED):
-        return OrderEventKind.ACK if order.state in _BEFORE_OPEN else None
+        # One that was given up because the venue did not know it may come back; one that the venue ended does not.
+        lost = order.state is OrderState.CANCELED and order.code is RejectCode.NOT_AT_VENUE
+        return OrderEventKind.ACK if lost or order.state in _BEFORE_OPEN else None
     if order.state.is_terminal:
         return None
     if seen.state is OrderState.REJECTED and (order.state, OrderEventKind.REFUSE) in TRANSITIONS:

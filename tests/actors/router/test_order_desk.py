@@ -221,6 +221,26 @@ def test_an_open_order_that_vanished_is_searched_and_then_told(ready: Bottle) ->
     assert "ORDER_LOST" in alerts(ready.effects)
 
 
+def test_a_lost_order_that_the_venue_shows_again_lives_again(ready: Bottle) -> None:
+    order = ready.send(intent())
+    ready.acknowledge(order)
+    ready.tell(LookedUp(order.client_order_id, None))
+    ready.clock.advance(10_000)
+    for _ in range(5):
+        ready.tell(LookedUp(order.client_order_id, None))
+    ready.tell(OrdersSeen((shown(order, state=OrderState.OPEN),)))
+    assert now(ready, order).state is OrderState.OPEN
+    assert order.client_order_id in ready.state.live
+
+
+def test_an_order_that_the_venue_ended_stays_ended(ready: Bottle) -> None:
+    order = ready.send(intent())
+    ready.acknowledge(order)
+    ready.tell(OrdersSeen((shown(order, state=OrderState.CANCELED),)))
+    ready.tell(OrdersSeen((shown(order, state=OrderState.OPEN),)))
+    assert now(ready, order).state is OrderState.CANCELED
+
+
 def test_a_look_up_of_an_ended_order_asks_nothing(ready: Bottle) -> None:
     order = ready.open()
     assert look(ready, order) == []
