@@ -49,6 +49,7 @@ class Report:
     transitions: set[tuple[str, str]] = field(default_factory=set)
     steps: int = 0
     fewest_steps: int = 0
+    branches: Counter[str] = field(default_factory=Counter)
     orders: int = 0
     fills: int = 0
     slowest_rest_ms: int = 0
@@ -65,6 +66,7 @@ class Report:
             self.failures.append(Failure(outcome.seed, said))
         self.faults.update(outcome.faults)
         self.transitions |= outcome.transitions
+        self.branches.update(outcome.branches)
         self.steps += outcome.steps
         self.orders += outcome.orders
         self.fills += outcome.fills
@@ -91,6 +93,7 @@ class Report:
             "transitions_covered": len(self.transitions),
             "transitions": len(TRANSITIONS),
             "missing_transitions": [f"{state} {event}" for state, event in self.missing_transitions],
+            "rare_branches": dict(sorted(self.branches.items())),
             "steps": self.steps,
             "fewest_steps": self.fewest_steps,
             "orders": self.orders,

@@ -116,7 +116,8 @@ class Act:
 class Plan:
     """A whole world in advance. `full` runs the real brain and ledger too; without it intents come from a script.
 
-    `standby` has a second router, which follows the first; `apart` has it on another machine.
+    `standby` has a second router, which follows the first; `apart` has it on another machine. `rare` takes the cores'
+    rare branches often.
     """
 
     seed: int
@@ -128,6 +129,7 @@ class Plan:
     ms: int
     standby: bool = False
     apart: bool = False
+    rare: bool = False
 
     def faults(self) -> list[Act]:
         """The acts that are faults."""
@@ -175,7 +177,7 @@ def make_plan(seed: int, steps: int) -> Plan:
     acts += _faults(chance, ms, left_out)
     acts.sort(key=lambda act: act.at_ms)
     speed, live = chance.choice((1.0, 1.0, 20.0)), chance.random() < 0.2
-    return Plan(seed, steps, speed, full, live, tuple(acts), ms, standby, apart)
+    return Plan(seed, steps, speed, full, live, tuple(acts), ms, standby, apart, chance.random() < 0.3)
 
 
 def _left_out(*, full: bool, standby: bool, apart: bool) -> frozenset[Fault]:

@@ -74,6 +74,7 @@ class SimRouter(SimPerformer):
             live=world.plan.live,
             auto_arm=not world.plan.live,
             started_ms=world.started_ms,
+            rare=world.rare,
         )
         self.mirror = Mirror(lambda: world.make_router_core(config, 0))
         self.core = self.mirror.core

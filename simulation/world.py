@@ -24,6 +24,7 @@ from simulation.market import Market
 from simulation.operators import Operators
 from simulation.plan import Act, Deed, Fault, Moment, Plan
 from simulation.process import Process
+from simulation.rare import SeededRare
 from simulation.rest import judge, settled
 from simulation.router import FIRST, STANDBY, SimRouter
 from simulation.supervision import Bystander, Supervision
@@ -53,6 +54,7 @@ class Outcome:
     orders: int
     fills: int
     settled_ms: int
+    branches: dict[str, int]
 
 
 class World:
@@ -77,6 +79,7 @@ class World:
         self.script = Script(self)
         self.operators = Operators(self)
         self.supervision = Supervision(self)
+        self.rare = SeededRare(self.engine, plan.rare)
         self.lease_key = LeaseKey(self.engine, self.bus)
         self.pids = 0
         self.boots = 1
@@ -207,6 +210,7 @@ class World:
             orders=len(self.venue.books.orders),
             fills=len(self.venue.books.executions),
             settled_ms=engine.t_ms - rest_from,
+            branches=dict(self.rare.taken),
         )
 
 

@@ -13,7 +13,7 @@ from decimal import Decimal
 from actors.router import books, rows
 from actors.router.bracket_desk import BracketDesk
 from actors.router.conditions import STOPS
-from actors.router.effects import STATE_CHANGED, FetchExecutions, LookUp
+from actors.router.effects import STATE_CHANGED, FetchExecutions, FetchReport, LookUp
 from actors.router.events import RecoveryReport, VenueReport
 from actors.router.fill_desk import FillDesk
 from actors.router.order_desk import OrderDesk
@@ -76,6 +76,10 @@ class Audit:
         self._compare_positions(turn, report)
         self._compare_wallet(turn, report)
         self._check_protection(turn, report)
+        rare = self._config.rare
+        if rare.on and rare.takes("read everything again"):
+            turn.do(FetchExecutions())
+            turn.do(FetchReport())
 
     def tick(self, turn: Turn) -> None:
         """Rolls the market day and keeps the high watermark."""

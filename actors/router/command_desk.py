@@ -232,7 +232,9 @@ class CommandDesk:
     def flatten_due(self, turn: Turn) -> None:
         """Asks the venue again what is still held."""
         if self._flatten is not None:
-            turn.do(SetTimer(FLATTEN_TIMER, FLATTEN_AGAIN_MS))
+            rare = self._config.rare
+            early = rare.on and rare.takes("hurry a flatten")
+            turn.do(SetTimer(FLATTEN_TIMER, 1 if early else FLATTEN_AGAIN_MS))
             turn.do(FetchReport())
 
     def on_report(self, turn: Turn, report: VenueReport) -> None:

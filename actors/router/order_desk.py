@@ -75,6 +75,9 @@ class OrderDesk:
             order = self.advance(turn, named, OrderEventKind.ACK)
         elif not known:
             order = self._put(turn, replace(order, venue_order_id=event.venue_order_id), "NAMED")
+        rare = self._config.rare
+        if rare.on and rare.takes("look up what was acknowledged"):
+            turn.do(LookUp(order))
         self._enforce(turn, order)
 
     def send_failed(self, turn: Turn, event: SendFailed) -> None:
@@ -117,6 +120,9 @@ class OrderDesk:
         """Asks the venue to cancel, and looks afterwards in case its stream says nothing."""
         self._cancelled_ms[order.client_order_id] = turn.now.wall_ms
         turn.do(CancelOrder(order))
+        rare = self._config.rare
+        if rare.on and rare.takes("cancel twice"):
+            turn.do(CancelOrder(order))
         turn.do(SetTimer(f"lookup:{order.client_order_id}", 1_000))
 
     def cancelling(self, cid: str) -> bool:
@@ -195,7 +201,9 @@ class OrderDesk:
         """Begins the search for an order."""
         if cid not in self._state.lookups:
             self._state.lookups[cid] = LookUpState(turn.now.wall_ms)
-            turn.do(SetTimer(f"lookup:{cid}", LOOKUP_DELAYS_MS[0]))
+            rare = self._config.rare
+            early = rare.on and rare.takes("look up at once")
+            turn.do(SetTimer(f"lookup:{cid}", 0 if early else LOOKUP_DELAYS_MS[0]))
 
     def look_up_due(self, turn: Turn, cid: str) -> None:
         """The next question is due."""
@@ -256,7 +264,9 @@ class OrderDesk:
             order = self._update(turn, order, seen)
         if fetch and seen.filled > order.filled:
             self._behind[order.client_order_id] = seen.filled
-            turn.do(SetTimer(FILLS_TIMER, FILLS_BEHIND_MS))
+            rare = self._config.rare
+            late = rare.on and rare.takes("miss fills for longer")
+            turn.do(SetTimer(FILLS_TIMER, 10 * FILLS_BEHIND_MS if late else FILLS_BEHIND_MS))
         self._enforce(turn, order)
         return order
 

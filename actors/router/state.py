@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import NamedTuple
 
+from titan.buggify import NEVER, Rare
 from titan.clock import market_limit_ms
 from titan.codes import ExternalPolicy, TradingState
 from titan.instruments import Instrument, Instruments
@@ -58,6 +59,7 @@ class RouterConfig:
     auto_arm: bool = True
     started_ms: int = 0
     brain_silence_ms: int = BRAIN_SILENCE_MS
+    rare: Rare = NEVER
     can: VenueCapabilities = ABLE
     external: ExternalPolicy = ExternalPolicy.FLAG
     _grounds: dict[str, Ground] = field(default_factory=dict, init=False, repr=False, compare=False)

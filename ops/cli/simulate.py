@@ -26,6 +26,7 @@ def render(report: Report) -> None:
         ("events before the faults end", f"{report.steps:,} (at least {report.fewest_steps} a world)"),
         ("orders and fills at the venue", f"{report.orders:,} and {report.fills:,}"),
         ("order transitions seen", f"{summary['transitions_covered']} of {summary['transitions']}"),
+        ("rare branches taken", f"{sum(report.branches.values()):,} times, {len(report.branches)} kinds"),
         ("slowest to come to rest", f"{report.slowest_rest_ms / 1000:.1f} s of virtual time"),
         ("violations", f"{report.violations:,} in {len(report.failures):,} worlds"),
         ("took", f"{report.seconds:.1f} s, {report.cpu_s:.1f} s of processor time"),
