@@ -224,8 +224,9 @@ def test_a_fold_moves_the_log_into_the_file_and_begins_it_anew(path: Path) -> No
 
 
 def test_a_log_wants_to_be_folded_when_it_has_grown(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("titan.journal.store.FOLD_APPENDS", 3)
+    monkeypatch.setattr("titan.journal.store.FOLD_WRITES", 3)
     journal = Journal.open(path)
+    journal.fold()
     wanted = []
     for seq in range(1, 5):
         journal.append([row(seq)])
@@ -233,6 +234,29 @@ def test_a_log_wants_to_be_folded_when_it_has_grown(path: Path, monkeypatch: pyt
     journal.fold()
     wanted.append(journal.wants_fold)
     assert wanted == [False, False, True, True, False]
+    journal.close()
+
+
+_SHORT_LIFE = """
+import os, sys
+from pathlib import Path
+from titan.journal import Journal, Row
+journal = Journal.open(Path(sys.argv[1]))
+for _ in range(100):
+    journal.append([Row(journal.last_seq + 1, "order", b"x" * 1000, 1)])
+os._exit(0)
+"""
+
+
+def test_a_log_that_short_lives_left_behind_wants_to_be_folded_too(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("titan.journal.store.FOLD_WRITES", 150)
+    for _ in range(3):
+        subprocess.run([sys.executable, "-c", _SHORT_LIFE, str(path)], check=True)
+    journal = Journal.open(path)
+    assert journal.last_seq == 300
+    assert journal.wants_fold
+    journal.fold()
+    assert not journal.wants_fold
     journal.close()
 
 

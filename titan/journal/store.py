@@ -24,8 +24,9 @@ from titan.journal.reader import TAIL_BYTES, format_error, stored_rows, tail_mar
 from titan.journal.rows import FORMAT, GENESIS, SNAPSHOT, Row, StoredRow, Verdict, check_rows, fault, row_hash, sealed
 
 MAX_FOLLOW = 5_000
-# About 16 MB of log: an append writes two pages.
-FOLD_APPENDS = 2_000
+# About 16 MB of log: a write to the file leaves two or three pages in it.
+FOLD_WRITES = 2_000
+LOG_BYTES_A_WRITE = 8_192
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS journal (
@@ -67,7 +68,7 @@ class Journal:
         self.continues = False
         self._hash = GENESIS
         self._published = 0
-        self._appends = 0
+        self._writes = 0
         self.opened: Opened
 
     @classmethod
@@ -124,7 +125,7 @@ class Journal:
                     execute("ROLLBACK")
             raise JournalFailed(f"the journal {self.path} can't be written: {error}") from error
         self.last_seq, self._hash = seq, previous
-        self._appends += 1
+        self._writes += 1
         self._tail[:TAIL_BYTES] = tail_mark(seq, previous)
 
     def rows(self, after_seq: int = 0, limit: int = -1) -> Iterator[StoredRow]:
@@ -195,6 +196,7 @@ class Journal:
         except sqlite3.Error as error:
             raise JournalFailed(f"the journal {self.path} can't be written: {error}") from error
         self._published = seq
+        self._writes += 1
 
     def sync(self) -> None:
         """Makes everything appended so far survive a power loss. Blocks for an fdatasync: call it on a thread."""
@@ -210,7 +212,7 @@ class Journal:
     @property
     def wants_fold(self) -> bool:
         """Whether the write-ahead log has grown enough to be folded into the file."""
-        return self._appends >= FOLD_APPENDS
+        return self._writes >= FOLD_WRITES
 
     def fold(self) -> None:
         """Folds the log into the file and begins it anew. Blocks for several fsyncs: call it on a thread.
@@ -218,7 +220,7 @@ class Journal:
         It uses a connection of its own and makes the first write of the new log itself, because that one is synced: the
         router's next append then is not.
         """
-        self._appends = 0
+        self._writes = 0
         database = sqlite3.connect(self.path, isolation_level=None, timeout=1.0)
         try:
             database.execute("PRAGMA synchronous = NORMAL")
@@ -298,6 +300,9 @@ class Journal:
         self._tail[:TAIL_BYTES] = tail_mark(last, previous)
         stored = dict(self._database.execute("SELECT key, value FROM meta").fetchall())
         self._published = min(stored.get("published", 0), last)
+        # What earlier processes left in the log counts too, or one that never lives long would let it grow for ever.
+        log = self.path.with_name(self.path.name + "-wal")
+        self._writes = log.stat().st_size // LOG_BYTES_A_WRITE if log.exists() else 0
         self.term = max(self.term, stored.get("term", 0), after_term)
         self.opened = Opened(count, last, self.term + 1, torn, lost)
 
