@@ -254,6 +254,8 @@ class SimVenue:
             reduce_only=raw.get("reduceOnly", False),
             stop_loss=Decimal(raw.get("stopLoss", "0")),
             take_profit=Decimal(raw.get("takeProfit", "0")),
+            trigger_price=Decimal(raw.get("triggerPrice", "0")),
+            trigger_direction=raw.get("triggerDirection", 0),
         )
         if self._refusing:
             return VenueAck(order.client_order_id, self.mischief.refuse_later(new), self._engine.venue_ms())

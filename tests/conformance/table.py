@@ -9,14 +9,14 @@ import importlib
 from itertools import groupby
 from pathlib import Path
 
-from tests.conformance import orders, pages, streams, trouble
+from tests.conformance import orders, pages, streams, trouble, types
 from tests.conformance.bench import VENUES
 from tests.conformance.cards import CARDS, Card
 from titan.model import OrderType
 from titan.venues.rest import VenueProfile
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "venues.md"
-GROUPS = (orders, trouble, pages, streams)
+GROUPS = (orders, trouble, pages, streams, types)
 """Importing them fills the registry."""
 NAMES = {"bybit": "Bybit v5, linear", "binance": "Binance USDⓈ-M", "mexc": "MEXC futures"}
 HEAD = """# Venues

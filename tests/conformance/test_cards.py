@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance import orders, pages, streams, trouble
+from tests.conformance import orders, pages, streams, trouble, types
 from tests.conformance.bench import VENUES, bench
 from tests.conformance.cards import CARDS, Card
 from tests.conformance.table import DOCUMENT, render
 
-GROUPS = (orders, trouble, pages, streams)
+GROUPS = (orders, trouble, pages, streams, types)
 
 
 @pytest.mark.parametrize("name", VENUES)

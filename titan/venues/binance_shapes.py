@@ -14,6 +14,8 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
+from titan.codes import RejectCode
+from titan.errors import Rejected
 from titan.ids import is_our_client_order_id
 from titan.instruments import Instrument
 from titan.model import Order, OrderRole, OrderState, OrderType, Side
@@ -46,7 +48,13 @@ ALGO_STATES = {
     "EXPIRED": OrderState.CANCELED,
     "REJECTED": OrderState.REJECTED,
 }
-TIME_IN_FORCE = {OrderType.LIMIT: "GTC", OrderType.POST_ONLY: "GTX", OrderType.IOC: "IOC", OrderType.MARKET: "IOC"}
+TIME_IN_FORCE = {
+    OrderType.LIMIT: "GTC",
+    OrderType.POST_ONLY: "GTX",
+    OrderType.IOC: "IOC",
+    OrderType.FOK: "FOK",
+    OrderType.MARKET: "IOC",
+}
 ALGO_TYPES = {
     "STOP": OrderType.STOP_MARKET,
     "STOP_MARKET": OrderType.STOP_MARKET,
@@ -57,10 +65,10 @@ ALGO_TYPES = {
 
 
 def order_request(order: Order, venue_symbol: str) -> dict[str, Any]:
-    """The parameters of POST /fapi/v1/order. Raises ValueError for an order type that a client does not send."""
+    """The parameters of POST /fapi/v1/order. Raises Rejected for an order type that is not taken alone."""
     tif = TIME_IN_FORCE.get(order.order_type)
     if tif is None:
-        raise ValueError(f"{order.order_type.value} orders are made beside an entry, they are not sent alone")
+        raise Rejected(RejectCode.ORDER_TYPE_UNSUPPORTED, f"binance takes no {order.order_type.value} order alone")
     request: dict[str, Any] = {
         "symbol": venue_symbol,
         "side": order.side.value,
@@ -341,7 +349,7 @@ def _order_type(raw: Raw, role: OrderRole) -> OrderType:
         return ORDER_TYPES[role]
     if raw.get("type") == "MARKET":
         return OrderType.MARKET
-    words = {"GTX": OrderType.POST_ONLY, "IOC": OrderType.IOC, "FOK": OrderType.IOC}
+    words = {"GTX": OrderType.POST_ONLY, "IOC": OrderType.IOC, "FOK": OrderType.FOK}
     return words.get(str(raw.get("timeInForce") or ""), OrderType.LIMIT)
 
 

@@ -15,9 +15,10 @@ from typing import Any
 
 import ccxt
 
-from titan.errors import Transient
+from titan.codes import RejectCode
+from titan.errors import Rejected, Transient
 from titan.instruments import Instrument
-from titan.model import Order
+from titan.model import Order, OrderRole
 from titan.money import text_of
 from titan.runtime import VenueAddress
 from titan.venues import bybit_shapes as shapes
@@ -118,6 +119,9 @@ class BybitVenue(RestVenue):
         trigger_price: Decimal | None = None,
     ) -> None:
         """Changes an open order; a higher quantity or another price loses its place in the queue."""
+        if order.role in shapes.STOP_ROLES.values() and order.child == 0:
+            await self._move_protection(order, price, quantity, trigger_price)
+            return
         request = {**CATEGORY, "symbol": self._venue_symbol(order.symbol), "orderLinkId": order.client_order_id}
         if price is not None:
             request["price"] = text_of(price)
@@ -126,6 +130,23 @@ class BybitVenue(RestVenue):
         if trigger_price is not None:
             request["triggerPrice"] = text_of(trigger_price)
         await self._call(self._exchange.private_post_v5_order_amend, request, AMEND, patience_s=ORDER_PATIENCE_S)
+
+    async def _move_protection(
+        self, order: Order, price: Decimal | None, quantity: Decimal | None, trigger_price: Decimal | None
+    ) -> None:
+        """Moves the stop or target that came with an entry: it belongs to the position, and is as large as that."""
+        if trigger_price is None or price is not None or quantity is not None:
+            raise Rejected(RejectCode.VENUE_REJECTED, "of a position's stop or target only the trigger can be changed")
+        name = "stopLoss" if order.role is OrderRole.STOP else "takeProfit"
+        request = {
+            **CATEGORY,
+            "symbol": self._venue_symbol(order.symbol),
+            "positionIdx": 0,
+            "tpslMode": "Full",
+            name: text_of(trigger_price),
+        }
+        call = self._exchange.private_post_v5_position_trading_stop
+        await self._call(call, request, AMEND, Lane.URGENT, ORDER_PATIENCE_S)
 
     async def find_order(self, symbol: str, client_order_id: str, venue_order_id: str = "") -> VenueOrder | None:
         """Looks in open and recent orders, in the order history, and in executions."""

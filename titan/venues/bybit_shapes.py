@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from titan.codes import RejectCode
+from titan.errors import Rejected
 from titan.instruments import Instrument
 from titan.model import Order, OrderRole, OrderState, OrderType, Side
 from titan.money import ZERO, dec, text_of
@@ -37,14 +39,32 @@ STOP_ROLES = {
     "TakeProfit": OrderRole.TARGET,
     "PartialTakeProfit": OrderRole.TARGET,
 }
-TIME_IN_FORCE = {OrderType.LIMIT: "GTC", OrderType.POST_ONLY: "PostOnly", OrderType.IOC: "IOC", OrderType.MARKET: "IOC"}
+TIME_IN_FORCE = {
+    OrderType.LIMIT: "GTC",
+    OrderType.POST_ONLY: "PostOnly",
+    OrderType.IOC: "IOC",
+    OrderType.FOK: "FOK",
+    OrderType.MARKET: "IOC",
+    OrderType.STOP_MARKET: "IOC",
+    OrderType.STOP_LIMIT: "GTC",
+    OrderType.TAKE_PROFIT_MARKET: "IOC",
+    OrderType.TAKE_PROFIT_LIMIT: "GTC",
+}
+RISES, FALLS = 1, 2
+CONDITIONAL = {
+    # (the trigger is on the side that the order buys into, it names a price): type
+    (True, False): OrderType.STOP_MARKET,
+    (True, True): OrderType.STOP_LIMIT,
+    (False, False): OrderType.TAKE_PROFIT_MARKET,
+    (False, True): OrderType.TAKE_PROFIT_LIMIT,
+}
 
 
 def order_request(order: Order, venue_symbol: str) -> dict[str, Any]:
-    """The body of /v5/order/create. Raises ValueError for an order type that a client does not send."""
-    tif, limited = TIME_IN_FORCE.get(order.order_type), order.order_type is not OrderType.MARKET
+    """The body of /v5/order/create. Raises Rejected for an order type that Bybit does not take."""
+    tif, limited = TIME_IN_FORCE.get(order.order_type), order.order_type.names_price
     if tif is None:
-        raise ValueError(f"{order.order_type.value} orders are made by the venue itself, they are not sent")
+        raise Rejected(RejectCode.ORDER_TYPE_UNSUPPORTED, f"bybit takes no {order.order_type.value} order")
     request: dict[str, Any] = {
         "category": "linear",
         "symbol": venue_symbol,
@@ -57,6 +77,11 @@ def order_request(order: Order, venue_symbol: str) -> dict[str, Any]:
     }
     if limited and order.price is not None:
         request["price"] = text_of(order.price)
+    if order.trigger_price is not None:
+        stop = order.order_type in (OrderType.STOP_MARKET, OrderType.STOP_LIMIT)
+        request["triggerPrice"] = text_of(order.trigger_price)
+        request["triggerDirection"] = RISES if stop == (order.side is Side.BUY) else FALLS
+        request["triggerBy"] = "LastPrice"
     if order.reduce_only:
         request["reduceOnly"] = True
     if order.stop_price is not None:
@@ -189,9 +214,12 @@ def _order_type(raw: Raw, role: OrderRole) -> OrderType:
         return OrderType.STOP_MARKET
     if role is OrderRole.TARGET:
         return OrderType.TAKE_PROFIT_MARKET
+    direction = int(raw.get("triggerDirection") or 0)
+    if raw.get("stopOrderType") == "Stop" and direction:
+        return CONDITIONAL[(direction == RISES) == (_side(raw) is Side.BUY), raw.get("orderType") == "Limit"]
     if raw.get("orderType") == "Market":
         return OrderType.MARKET
-    return {"PostOnly": OrderType.POST_ONLY, "IOC": OrderType.IOC, "FOK": OrderType.IOC}.get(
+    return {"PostOnly": OrderType.POST_ONLY, "IOC": OrderType.IOC, "FOK": OrderType.FOK}.get(
         str(raw.get("timeInForce") or ""), OrderType.LIMIT
     )
 

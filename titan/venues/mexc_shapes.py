@@ -26,13 +26,12 @@ WINDOW_MS = 90 * 86_400_000
 
 SIDE_CODES = {(Side.BUY, False): 1, (Side.BUY, True): 2, (Side.SELL, False): 3, (Side.SELL, True): 4}
 SIDES = {code: key for key, code in SIDE_CODES.items()}
-TYPE_CODES = {OrderType.LIMIT: 1, OrderType.POST_ONLY: 2, OrderType.IOC: 3, OrderType.MARKET: 5}
+TYPE_CODES = {OrderType.LIMIT: 1, OrderType.POST_ONLY: 2, OrderType.IOC: 3, OrderType.FOK: 4, OrderType.MARKET: 5}
 ORDER_TYPES = {
     **{code: kind for kind, code in TYPE_CODES.items()},
-    4: OrderType.IOC,
     6: OrderType.MARKET,
 }
-TIME_IN_FORCE = {OrderType.LIMIT: "1", OrderType.POST_ONLY: "2", OrderType.IOC: "3", OrderType.MARKET: "5"}
+TIME_IN_FORCE = {kind: str(code) for kind, code in TYPE_CODES.items()}
 STATES = {
     1: OrderState.OPEN,
     2: OrderState.OPEN,
@@ -54,11 +53,11 @@ STOP, TARGET = "sl-", "tp-"
 def order_request(order: Order, venue_symbol: str, contract: Decimal) -> dict[str, Any]:
     """The body of order/create; `contract` is the size of one contract in base units.
 
-    Raises ValueError for an order type that a client does not send, Rejected for a part of a contract.
+    Raises Rejected for an order type that MEXC does not take, and for a part of a contract.
     """
     kind = TYPE_CODES.get(order.order_type)
     if kind is None:
-        raise ValueError(f"{order.order_type.value} orders are made by the venue itself, they are not sent")
+        raise Rejected(RejectCode.ORDER_TYPE_UNSUPPORTED, f"mexc takes no {order.order_type.value} order of its own")
     volume = order.quantity / contract
     if volume != volume.to_integral_value() or volume <= 0:
         raise Rejected(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.conformance.bench import order
+from titan.errors import Rejected
 from titan.model import OrderRole, OrderState, OrderType, Side
 from titan.venues import binance_shapes as shapes
 from titan.venues.base import ExecutionKind
@@ -66,7 +67,7 @@ def test_a_market_order_names_no_price_even_when_it_knows_one() -> None:
 
 
 def test_orders_that_are_made_beside_an_entry_are_not_sent_alone() -> None:
-    with pytest.raises(ValueError, match="STOP_MARKET"):
+    with pytest.raises(Rejected, match="STOP_MARKET"):
         shapes.order_request(order(order_type=OrderType.STOP_MARKET), "BTCUSDT")
 
 

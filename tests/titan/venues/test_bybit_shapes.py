@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from titan.errors import Rejected
 from titan.ids import ClientOrderId
 from titan.model import Order, OrderRole, OrderState, OrderType, Side
 from titan.venues import bybit_shapes as shapes
@@ -101,8 +102,8 @@ def test_a_limit_order_names_its_price_and_how_long_it_stands(kind: OrderType, t
 
 
 def test_protection_is_never_sent_as_an_order_of_its_own() -> None:
-    with pytest.raises(ValueError, match="STOP_MARKET"):
-        shapes.order_request(order(order_type=OrderType.STOP_MARKET), "BTCUSDT")
+    with pytest.raises(Rejected, match="TRAILING_STOP"):
+        shapes.order_request(order(order_type=OrderType.TRAILING_STOP), "BTCUSDT")
 
 
 def test_an_order_is_read_from_strings() -> None:

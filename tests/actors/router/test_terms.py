@@ -36,7 +36,7 @@ def test_an_intent_keeps_its_terms_on_the_wire(terms: Terms | None) -> None:
 def test_terms_that_are_no_prices_are_refused_by_name(field: str, text: str) -> None:
     message = intent_to_pb(intent(terms=Terms(trigger_price=D(1))))
     setattr(message.terms, field, text)
-    with pytest.raises(ValueError, match="decimal|above zero"):
+    with pytest.raises(ValueError, match=r"decimal|above zero"):
         intent_from_pb(message)
 
 
