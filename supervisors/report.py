@@ -223,6 +223,12 @@ class Reporter:
         )
         self._outbox.append((subjects.ACTOR_RESTARTED, event))
 
+    def _zero(self, actor: str) -> None:
+        # As in Metrics.zero: an alert sees the first restart, too.
+        for kind in RestartKind:
+            self.metrics.counter("titan_actor_restarts_total").labels(actor, kind.value)
+        self.metrics.histogram("titan_actor_recovery_seconds").labels(actor)
+
     def _halt(self, reason: str) -> trading_pb2.OperatorCommand:
         return trading_pb2.OperatorCommand(
             command_id=new_ulid(), action="halt", reason=f"supervisor: {reason}", operator_id=SERVICE, ts_ms=now_ms()
@@ -235,6 +241,7 @@ class Reporter:
         self.metrics.gauge("titan_process_cpu_seconds_total").labels(SERVICE).set(cpu_seconds)
         self.metrics.gauge("titan_process_resident_memory_bytes").labels(SERVICE).set(resident)
         for actor in self._status():
+            self._zero(actor.name)
             if actor.heartbeat_age_s >= 0:
                 self.metrics.gauge("titan_actor_heartbeat_age_seconds").labels(actor.name).set(actor.heartbeat_age_s)
         return pb.Heartbeat(

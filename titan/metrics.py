@@ -6,6 +6,7 @@ the table. A process exports only what it has touched. Never: a metric that noth
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -257,6 +258,14 @@ class Metrics:
             found = self._live[name] = Counter(spec.name, spec.help, spec.labels, registry=self.registry)
         assert isinstance(found, Counter)
         return found
+
+    def zero(self, name: str, values: Iterable[str]) -> None:
+        """Shows a counter of one label at 0 for each of its values. Raises UnknownMetric.
+
+        One that first appears with its first count shows Prometheus no increase, and the alert on it misses that count.
+        """
+        for value in values:
+            self.counter(name).labels(value)
 
     def gauge(self, name: str) -> Gauge:
         """The gauge `name`. Raises UnknownMetric."""

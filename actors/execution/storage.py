@@ -17,6 +17,7 @@ import asyncpg
 from titan.actor import Actor
 from titan.backups import read_status
 from titan.bus.storage import storage
+from titan.codes import DifferenceKind
 from titan.errors import Transient
 from titan.store import database_errors
 
@@ -47,6 +48,7 @@ class Storage:
         self._capital = f"capital:{venue.name}:{venue.account}"
         self._home = actor.runtime.home
         self._metrics = actor.metrics
+        actor.metrics.zero("titan_truth_drift_total", DifferenceKind)
 
     async def watch(self) -> None:
         """Measures again and again, until it is cancelled."""

@@ -66,6 +66,7 @@ class MarketData(Actor):
         self._last_event = time.monotonic()
         self._counted: dict[tuple[str, str], int] = {}
         self._cache_failures = 0
+        self.metrics.zero("titan_cache_failures_total", (self.name,))
 
     async def on_start(self) -> None:
         """Serves bars, opens the venue session, and waits a little for its streams."""

@@ -35,6 +35,17 @@ def test_only_what_was_touched_is_exported_each_with_its_own_buckets() -> None:
     assert "titan_level" not in text
 
 
+def test_what_never_happened_stands_at_zero_so_that_the_first_time_is_an_increase() -> None:
+    metrics = Metrics(SPECS)
+    metrics.zero("titan_things_total", ("a", "b"))
+    metrics.counter("titan_things_total").labels("b").inc()
+    text = metrics.exposition().decode()
+    assert 'titan_things_total{kind="a"} 0.0' in text
+    assert 'titan_things_total{kind="b"} 1.0' in text
+    with pytest.raises(UnknownMetric):
+        metrics.zero("titan_level", ("a",))
+
+
 def test_a_gauge_shows_its_last_value() -> None:
     metrics = Metrics(SPECS)
     metrics.gauge("titan_level").set(1)

@@ -62,6 +62,7 @@ class Opener:
         self._symbols = symbol_database.Default()
         self._in = metrics.counter("titan_bus_messages_total").labels(service, "in")
         self._duplicates = metrics.counter("titan_bus_duplicates_total").labels(service)
+        metrics.zero("titan_dlq_total", DeadLetterReason)
 
     async def open(
         self, subject: str, data: bytes, message_type: type[M], *, from_stream: bool = False
