@@ -1,5 +1,5 @@
-"""The admin listener: health, the ledger as the oracle of tests, and injection of public trades for benches; the fault
-switches (`fault_shell`) stand beside it.
+"""The admin listener: health, the ledger as the oracle of tests, injection of public trades for benches and of jumps in price
+for drills; the fault switches (`fault_shell`) stand beside it.
 
 Guarantees: what `/ledger/*` shows is read from the durable record. Never: reachable through the public port.
 """
@@ -14,6 +14,7 @@ from decimal import Decimal
 from aiohttp import web
 
 from titan.money import text_of
+from titan.paper.desk import SymbolState
 from titan.paper.feeds.base import FeedTrade
 from titan.paper.jsonio import dumps, loads
 from titan.paper.ledger import Filter
@@ -42,6 +43,7 @@ class AdminApi:
         app.router.add_get("/ledger/positions", self.positions)
         app.router.add_get("/ledger/balance", self.balance)
         app.router.add_post("/ledger/trade-injection", self.inject)
+        app.router.add_post("/market/jump", self.jump)
 
     async def health(self, _request: web.Request) -> web.Response:
         """What feed runs, at which market time and speed, and how the venue is."""
@@ -99,7 +101,7 @@ class AdminApi:
         symbol = str(wanted.get("symbol", ""))
         count, rate = wanted.get("count"), wanted.get("rate")
         venue = self._venue
-        state = next((s for s in venue.core.symbols.values() if symbol in (s.instrument.id, s.instrument.symbol)), None)
+        state = self._state(symbol)
         if (
             state is None
             or not isinstance(count, int)
@@ -124,6 +126,28 @@ class AdminApi:
             await asyncio.sleep(INJECTION_PAUSE_S)
         elapsed = time.monotonic() - started
         return _json({"injected": sent, "frames": frames, "elapsed_s": round(elapsed, 6)})
+
+    async def jump(self, request: web.Request) -> web.Response:
+        """Multiplies the price of `symbol` by `factor` from now on."""
+        try:
+            body = loads(await request.text())
+        except ValueError:
+            body = None
+        wanted: Mapping[str, object] = body if isinstance(body, dict) else {}
+        state = self._state(str(wanted.get("symbol", "")))
+        try:
+            factor = Decimal(str(wanted.get("factor", "")))
+            if state is None:
+                raise ValueError("there is no such symbol")
+            whole = self._venue.jumps.add(state.instrument.symbol, factor, state.instrument.tick)
+        except (ValueError, ArithmeticError) as error:
+            known = ", ".join(s.instrument.id for s in self._venue.core.symbols.values())
+            return _json({"error": f"send symbol (one of {known}) and factor ({error})"}, status=400)
+        return _json({"symbol": state.instrument.symbol, "factor": text_of(whole)})
+
+    def _state(self, symbol: str) -> SymbolState | None:
+        found = (s for s in self._venue.core.symbols.values() if symbol in (s.instrument.id, s.instrument.symbol))
+        return next(found, None)
 
     def _tape(self, symbol: str, price: Decimal, first: int, size: int) -> list[FeedTrade]:
         now = self._venue.market_ms

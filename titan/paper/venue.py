@@ -15,6 +15,7 @@ from titan.paper.commands import CloseMarket, Command
 from titan.paper.core import PaperVenueCore
 from titan.paper.feeds.base import Feed, FeedBook, FeedEvent, FeedInstrument, FeedLiquidation, FeedTrade, LiveFeed
 from titan.paper.jsonio import dumps
+from titan.paper.jumps import Jumps
 from titan.paper.ledger import Ledger, LedgerError
 from titan.paper.market import DAY_MINUTES, Candle, SymbolBoard, aggregate, candle_of
 from titan.paper.orders import (
@@ -78,6 +79,7 @@ class Venue:
             self.publishers[state.instrument.id] = SymbolPublisher(state, board, self.public)
         self._by_canonical = {p.state.instrument.symbol: p for p in self.publishers.values()}
         self.feed_ended = False
+        self.jumps = Jumps()
         self.events = 0
         self.commands = 0
         self._frame_id = 0
@@ -106,6 +108,8 @@ class Venue:
         publisher = self._by_canonical.get(event.symbol)
         if publisher is None:
             return
+        if self.jumps:
+            event = self.jumps.moved(event)
         self.events += 1
         if isinstance(event, FeedTrade):
             publisher.board.trade(event.ts_ms, event.price, event.qty)

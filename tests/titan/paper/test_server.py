@@ -276,6 +276,23 @@ class TestAdmin:
             async with session.post("/ledger/trade-injection", json=body) as answer:
                 assert (await answer.json())["elapsed_s"] >= 0.028
 
+    async def test_after_a_jump_the_market_trades_elsewhere(self, live: LiveVenue) -> None:
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{live.admin_port}") as session:
+            body = {"symbol": CANONICAL, "factor": 1.5}
+            async with session.post("/market/jump", json=body) as answer:
+                assert await answer.json() == {"symbol": CANONICAL, "factor": "1.5"}
+            live.apply(trade("100", 1, "sell"))
+            assert live.venue.core.symbols[SYMBOL].last == 150
+            for wrong in (
+                '{"symbol": "X", "factor": 2}',
+                '{"symbol": "BTCUSDT", "factor": 99}',
+                "[",
+                '{"symbol": "BTCUSDT"}',
+            ):
+                async with session.post("/market/jump", data=wrong) as answer:
+                    assert answer.status == 400
+                    assert "BTCUSDT" in (await answer.json())["error"]
+
     @pytest.mark.parametrize(
         "body", ["{", '{"symbol": "X", "count": 1, "rate": 1}', '{"symbol": "BTCUSDT", "count": 0}']
     )
