@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ops.observability.model import Dashboard, Panel, Query
+from ops.observability.model import LOGS, Dashboard, Panel, Query
 
 P = "histogram_quantile({}, sum by (le) (rate({}_bucket[5m])))"
 OK = ((None, "red"), (0.5, "yellow"), (1.0, "green"))
@@ -41,6 +41,7 @@ TRADING = Dashboard(
         Panel("Memory", "timeseries", (Query("titan_process_resident_memory_bytes", "{{actor}}"),), "bytes",
               ((None, "green"), (400e6, "yellow"), (500e6, "red"))),
         Panel("Alerts", "alertlist", (), width=12),
+        Panel("Warnings and errors", LOGS, (Query('{job="titan", level=~"warning|error|critical"}'),), width=24),
     ),
 )  # fmt: skip
 
@@ -97,6 +98,7 @@ HEALTH = Dashboard(
               (Query("titan_execution_journal_lag_rows", "books behind"), Query("titan_router_outbox_rows", "outbox"))),
         Panel("HTTP", "timeseries",
               (Query("sum by (job, status_code) (rate(titan_http_requests_total[5m]))", "{{job}} {{status_code}}"),), "reqps"),
+        Panel("Logs of the machinery", LOGS, (Query('{job="titan", actor=~"root|guardian|execution|market_data"}'),), width=24),
     ),
 )  # fmt: skip
 

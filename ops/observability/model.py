@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+LOGS = "logs"
+"""The kind of a panel that shows lines: its queries are Loki's."""
 STEP_S = 15
 """Between two samples of a rule's test."""
 
