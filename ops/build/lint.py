@@ -91,6 +91,10 @@ def _sbom() -> Outcome:
     return _run(PYTHON, ROOT / "ops" / "build" / "sbom.py")
 
 
+def _audit() -> Outcome:
+    return _run(PYTHON, ROOT / "ops" / "build" / "audit.py")
+
+
 DEPLOYMENT = ("compose", "images", "scripts", "units", "bus", "cluster", "traefik", "workflow")
 
 CHECKS: dict[str, Callable[[], Outcome]] = {
@@ -105,6 +109,7 @@ CHECKS: dict[str, Callable[[], Outcome]] = {
     "observability": _observability,
     "secrets": _secrets,
     "sbom": _sbom,
+    "audit": _audit,
     **{check: _deployment(check) for check in DEPLOYMENT},
 }
 

@@ -1,4 +1,5 @@
-"""Resolves `run.lock`, `dev.lock` and `reference.lock` again from `pyproject.toml`: every version, every hash, no index host.
+"""Resolves the lock files again: every version, every hash, no index host. `run`, `dev` and `reference` come from
+`pyproject.toml`, `audit` (the auditor's own environment) from `audit.in`.
 
 Needs uv (on the PATH, else installed into a scratch environment with pip). `nats.lock` is kept by hand.
 """
@@ -13,7 +14,8 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-GROUPS = {"run": ["servers"], "dev": ["servers", "dev"], "reference": ["servers", "dev", "reference"]}
+RUN = ["servers", "tracing"]
+GROUPS = {"run": RUN, "dev": [*RUN, "dev"], "reference": [*RUN, "dev", "reference"]}
 FLAGS = (
     "--universal",
     "--python-version=3.11",
@@ -34,6 +36,9 @@ def main() -> int:
             command += ["--custom-compile-command=make lock", *sys.argv[1:], "pyproject.toml", "-o", output]
             print(f"resolving {output}", flush=True)
             subprocess.run(command, cwd=ROOT, check=True)
+        command = [uv, "pip", "compile", *FLAGS, "--custom-compile-command=make lock", *sys.argv[1:]]
+        print("resolving requirements/audit.lock", flush=True)
+        subprocess.run([*command, "requirements/audit.in", "-o", "requirements/audit.lock"], cwd=ROOT, check=True)
     return 0
 
 
