@@ -35,6 +35,7 @@ from titan.logs import configure
 from titan.metrics import Metrics
 from titan.runtime import Runtime
 from titan.tasks import end_all
+from titan.tracing import open_tracer
 
 Status = Literal["healthy", "degraded", "unhealthy"]
 METRICS_EVERY_S = 2.0
@@ -76,6 +77,7 @@ class Actor:
         self.runtime = context.runtime
         self.clock: Clock = open_clock(context.runtime.run_dir)
         self.metrics = Metrics()
+        self.tracer = open_tracer(self.name, context.runtime.traces_url)
         self.log = configure(self.name, context.runtime.log_dir, context.runtime.log_level)
         self.bus: Bus
         self.state = pb.ACTOR_STATE_STARTING
@@ -263,6 +265,8 @@ class Actor:
             await self._runner.cleanup()
         await end_all(self._tasks)
         await self.bus.close()
+        if self.tracer is not None:
+            await asyncio.to_thread(self.tracer.close)
         self._socket.close()
         self._stopping.set()
 

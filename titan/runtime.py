@@ -92,6 +92,7 @@ class Runtime(BaseModel):
     external_orders: Literal["adopt", "flag", "cancel"] = "flag"
     execution_mode: Literal["active", "standby"] = "active"
     auto_arm: bool = True
+    traces_url: str = ""
     dashboard: bool = False
     dashboard_url: str = ""
     api_tokens: ApiTokens = ApiTokens()

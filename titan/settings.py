@@ -77,6 +77,10 @@ class Settings(BaseSettings):
     router_standby: Annotated[
         bool, _from("TITAN_ROUTER_STANDBY", "whether a second router stands by on this node (about 150 MB)")
     ] = False
+    traces_url: Annotated[
+        str,
+        _from("TITAN_TRACES_URL", "OTLP/HTTP address for traces, as http://127.0.0.1:4318/v1/traces; empty: no traces"),
+    ] = ""
     nodes: Annotated[
         str,
         _from("TITAN_NODES", "comma-separated roles (brain, execution, scavenger) that have Ray nodes of their own"),

@@ -43,7 +43,7 @@ from actors.brain.gauges import set_gauges
 from actors.brain.http import Administration
 from actors.brain.status import components_of
 from protos import brain_pb2, market_pb2, trading_pb2
-from titan import subjects
+from titan import subjects, tracing
 from titan.actor import Actor, ActorContext, Component
 from titan.bus import Received, outside
 from titan.codec import PHASE_FROM_PB
@@ -241,6 +241,12 @@ class Brain(Actor):
         if cause is not None and cause.message.t_wall_ns:
             latency = max(0.0, (time.time_ns() - cause.message.t_wall_ns) / 1e6)
             self.metrics.histogram("titan_brain_signal_processing_latency_ms").labels(name, approved).observe(latency)
+        if self.tracer is not None:
+            ended_ns = time.time_ns()
+            began_wall_ns = ended_ns - (time.perf_counter_ns() - began_ns)
+            told: dict[str, str | bool] = {"approved": decision.approved, "code": decision.code, "phase": name}
+            up = (tracing.SIGNAL, "")
+            self.tracer.span(tracing.DECISION, decision.signal_id, began_wall_ns, ended_ns, parent=up, told=told)
         self.log.info(
             "decision",
             signal_id=decision.signal_id,

@@ -105,7 +105,7 @@ class Execution(Actor):
             self._store_changed(False, self.knowledge.starting)
 
     async def _open_books(self) -> None:
-        links = Links(self._ask_journal, self._open_source, self._written, self._store_changed)
+        links = Links(self._ask_journal, self._open_source, self._written, self._store_changed, self.tracer)
         books: OpenBooks | None = None
         while books is None:
             try:

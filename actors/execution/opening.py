@@ -18,9 +18,11 @@ from actors.execution.core import Account, Remembered
 from actors.execution.follower import Ask, JournalFollower
 from actors.execution.records import Records
 from actors.execution.scribe import Scribe
+from actors.execution.spans import TracedWriter
 from actors.execution.venue import VenueSource
 from titan.clock import Clock
 from titan.store import Migrator, connect, load_migrations
+from titan.tracing import Tracer
 
 MIGRATIONS = Path(__file__).resolve().parents[2] / "ops" / "migrations"
 CONNECTIONS = 6
@@ -47,6 +49,7 @@ class Links:
     open_source: Callable[[], Awaitable[VenueSource]]
     on_written: Callable[[Written], None]
     on_store: Callable[[bool, str], None]
+    tracer: Tracer | None = None
 
 
 async def open_books(dsn: str, account: Account, clock: Clock, links: Links) -> OpenBooks:
@@ -55,7 +58,8 @@ async def open_books(dsn: str, account: Account, clock: Clock, links: Links) -> 
     try:
         applied = await Migrator(pool, load_migrations(MIGRATIONS)).run()
         books, records = Books(pool), Records(pool, account)
-        scribe = Scribe(books, links.on_written, links.on_store)
+        writer = books if links.tracer is None else TracedWriter(books, links.tracer)
+        scribe = Scribe(writer, links.on_written, links.on_store)
         booked_seq = await books.cursor()
         follower = JournalFollower(account.venue, account.name, links.ask_journal, scribe, booked_seq)
         opened_ms = await records.opened_ms(clock.now().market_ms)

@@ -18,7 +18,7 @@ from actors.gateway.ledger import PostgresLedger
 from actors.gateway.service import ControlService, Feed
 from protos import control_pb2, market_pb2, system_pb2, trading_pb2
 from protos.control_pb2_grpc import add_ControlServicer_to_server
-from titan import subjects
+from titan import subjects, tracing
 from titan.actor import Actor, ActorContext, Component
 from titan.bus import Received
 from titan.codec import TRADING_STATE_FROM_PB
@@ -71,6 +71,7 @@ class Gateway(Actor):
             self._frame,
             self.runtime.policy_path.read_text,
             self.advance,
+            self._proposed,
         )
         server = grpc.aio.server(options=(("grpc.so_reuseport", 0),))
         add_ControlServicer_to_server(service, server)
@@ -86,6 +87,11 @@ class Gateway(Actor):
         await server.start()
         await self._grpc_health.set(SERVICE, health_pb2.HealthCheckResponse.SERVING)
         self._server = server
+
+    def _proposed(self, signal: trading_pb2.Signal) -> None:
+        if self.tracer is not None:
+            told = {"symbol": signal.symbol, "phase": "manual"}
+            self.tracer.span(tracing.SIGNAL, signal.signal_id, signal.t_wall_ns, time.time_ns(), told=told)
 
     def _frame(self) -> control_pb2.GetStatusResponse:
         return control_pb2.GetStatusResponse(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from abc import abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, TypedDict
 
 import grpc
@@ -51,6 +51,7 @@ class OrderCalls(ControlServicer):
     _bus: Bus
     _clock: Clock
     _feed: Feed
+    _proposed: Callable[[trading_pb2.Signal], None]
 
     @abstractmethod
     async def _enter(self, context: Context, method: str) -> str: ...
@@ -116,6 +117,7 @@ class OrderCalls(ControlServicer):
         decided = asyncio.create_task(self._decision(watch, signal.signal_id))
         await asyncio.sleep(0)
         await self._bus.publish(subjects.SIGNAL_SUBMIT, signal, correlation_id=signal.signal_id)
+        self._proposed(signal)
         try:
             decision = await asyncio.wait_for(decided, DECISION_TIMEOUT_S)
         except TimeoutError:

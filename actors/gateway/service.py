@@ -96,6 +96,7 @@ class ControlService(OrderCalls):
         frame: Callable[[], pb.GetStatusResponse],
         policy_json: Callable[[], str],
         advance: Callable[[], None],
+        proposed: Callable[[trading_pb2.Signal], None],
     ) -> None:
         self._bus = bus
         self._clock = clock
@@ -106,6 +107,7 @@ class ControlService(OrderCalls):
         self._frame = frame
         self._policy_json = policy_json
         self._advance = advance
+        self._proposed = proposed
 
     async def _enter(self, context: Context, method: str) -> str:
         self._advance()

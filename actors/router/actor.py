@@ -107,7 +107,14 @@ class Router(Actor):
         )
         self._mirror = Mirror(lambda: RouterCore(config, 0))
         self._session = VenueSession(
-            self._venue, self.clock, self.metrics, self.log, self.spawn, self.feed, lambda: self.core.state.cursor_ms
+            self._venue,
+            self.clock,
+            self.metrics,
+            self.log,
+            self.spawn,
+            self.feed,
+            lambda: self.core.state.cursor_ms,
+            self.tracer,
         )
         self._intake = Intake(
             self.bus, self.runtime, config, self.clock, Verifier(KeyRing.of(self.runtime)), self.log, self.feed

@@ -26,11 +26,13 @@ from actors.router.events import (
     SendFailed,
     VenueReport,
 )
+from titan import tracing
 from titan.clock import Clock
 from titan.errors import Ambiguous, Rejected, Transient
 from titan.logs import Log
 from titan.metrics import Metrics
 from titan.model import Order
+from titan.tracing import Tracer
 from titan.venues.base import Venue, VenueOrder
 
 POLL_S = 5.0
@@ -62,7 +64,15 @@ class VenueSession:
     """One account's venue I/O. `feed` hands events to the core, `cursor` says up to when executions are booked."""
 
     def __init__(
-        self, venue: Venue, clock: Clock, metrics: Metrics, log: Log, spawn: Spawn, feed: Feed, cursor: Cursor
+        self,
+        venue: Venue,
+        clock: Clock,
+        metrics: Metrics,
+        log: Log,
+        spawn: Spawn,
+        feed: Feed,
+        cursor: Cursor,
+        tracer: Tracer | None = None,
     ) -> None:
         self._venue = venue
         self._clock = clock
@@ -70,6 +80,7 @@ class VenueSession:
         self._spawn = spawn
         self._feed = feed
         self._cursor = cursor
+        self._tracer = tracer
         self._read_ms: int | None = None
         self._latency = metrics.histogram("titan_order_latency_seconds")
         self._ack_latency = metrics.histogram("titan_execution_ack_latency_ms").labels(venue.name)
@@ -109,9 +120,18 @@ class VenueSession:
             self._ack_latency.observe((time.perf_counter() - began) * 1000)
             if t_wall_ns:
                 self._latency.observe((time.time_ns() - t_wall_ns) / 1e9)
+            if self._tracer is not None:
+                self._trace(self._tracer, order, began)
             self._feed(Acked(cid, ack.venue_order_id))
         finally:
             self._in_flight -= 1
+
+    def _trace(self, tracer: Tracer, order: Order, began: float) -> None:
+        ended_ns = time.time_ns()
+        began_ns = ended_ns - int((time.perf_counter() - began) * 1e9)
+        told = {"symbol": order.symbol, "role": order.role.value, "venue": order.venue, "intent_id": order.intent_id}
+        up, cid = (tracing.DECISION, ""), order.client_order_id
+        tracer.span(tracing.ORDER, order.signal_id, began_ns, ended_ns, key=cid, parent=up, told=told)
 
     def cancel(self, order: Order) -> None:
         """Cancels an order; only a failure comes back, success shows on the stream or by look-up."""

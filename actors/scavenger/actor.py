@@ -34,7 +34,7 @@ from actors.scavenger.events import (
 )
 from actors.scavenger.fire import Outcome
 from protos import brain_pb2, market_pb2, phase_pb2, trading_pb2
-from titan import subjects
+from titan import subjects, tracing
 from titan.actor import Actor, ActorContext, Component, Status
 from titan.bus import Received
 from titan.codec import signal_to_pb
@@ -176,6 +176,9 @@ class Scavenger(Actor):
             await self._feed(DispatchFailed(signal.signal_id))
             return
         sent.labels("out", "sent").inc()
+        if self.tracer is not None:
+            told = {"symbol": signal.symbol, "side": signal.side.value, "trap": signal.trap_type}
+            self.tracer.span(tracing.SIGNAL, signal.signal_id, signal.t_wall_ns, time.time_ns(), told=told)
         outcome = "submitted" if signal.action is Action.OPEN else "close"
         self.metrics.counter("titan_signals_total").labels(self.name, outcome).inc()
         self.log.info(

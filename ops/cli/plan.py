@@ -244,6 +244,7 @@ def make_plan(settings: Settings, flags: Flags) -> LaunchPlan:
             "bind": _bind(settings.bind),
             **_memory(settings),
             "auto_arm": not live,
+            "traces_url": settings.traces_url,
             "execution_mode": settings.execution_mode,
             "router_standby": settings.router_standby,
             "hmac_key": current,
