@@ -133,7 +133,7 @@ def images(root: Path = ROOT) -> Outcome:
 
 
 def _tagged(image: str) -> bool:
-    tag = image.rpartition("/")[2].partition(":")[2]
+    tag = image.partition("@")[0].rpartition("/")[2].partition(":")[2]
     return bool(tag) and tag != "latest"
 
 
