@@ -190,6 +190,30 @@ TRADING_STATE_REDUCING: TradingState.ValueType  # 3
 TRADING_STATE_HALTED: TradingState.ValueType  # 4
 Global___TradingState: _TypeAlias = TradingState  # noqa: Y015
 
+class _ExecutionStyle:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ExecutionStyleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ExecutionStyle.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    EXECUTION_STYLE_UNSPECIFIED: _ExecutionStyle.ValueType  # 0
+    EXECUTION_STYLE_MAKER_FIRST: _ExecutionStyle.ValueType  # 1
+    EXECUTION_STYLE_PEG: _ExecutionStyle.ValueType  # 2
+    EXECUTION_STYLE_TWAP: _ExecutionStyle.ValueType  # 3
+    EXECUTION_STYLE_ICEBERG: _ExecutionStyle.ValueType  # 4
+    EXECUTION_STYLE_BASIS: _ExecutionStyle.ValueType  # 5
+
+class ExecutionStyle(_ExecutionStyle, metaclass=_ExecutionStyleEnumTypeWrapper):
+    """ExecutionStyle says how an intent is worked when it is not one plain order."""
+
+EXECUTION_STYLE_UNSPECIFIED: ExecutionStyle.ValueType  # 0
+EXECUTION_STYLE_MAKER_FIRST: ExecutionStyle.ValueType  # 1
+EXECUTION_STYLE_PEG: ExecutionStyle.ValueType  # 2
+EXECUTION_STYLE_TWAP: ExecutionStyle.ValueType  # 3
+EXECUTION_STYLE_ICEBERG: ExecutionStyle.ValueType  # 4
+EXECUTION_STYLE_BASIS: ExecutionStyle.ValueType  # 5
+Global___ExecutionStyle: _TypeAlias = ExecutionStyle  # noqa: Y015
+
 @_typing.final
 class Target(_message.Message):
     """Target is one take-profit of a bracket: a share of what the entry fills, at a price."""
@@ -254,6 +278,66 @@ class Terms(_message.Message):
 Global___Terms: _TypeAlias = Terms  # noqa: Y015
 
 @_typing.final
+class Execution(_message.Message):
+    """Execution is a style and its parameters; zero takes the style's default. Times are market ms."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STYLE_FIELD_NUMBER: _builtins.int
+    DURATION_MS_FIELD_NUMBER: _builtins.int
+    REPRICE_MS_FIELD_NUMBER: _builtins.int
+    REPRICES_FIELD_NUMBER: _builtins.int
+    CROSS_FIELD_NUMBER: _builtins.int
+    OFFSET_TICKS_FIELD_NUMBER: _builtins.int
+    SLICES_FIELD_NUMBER: _builtins.int
+    DISPLAY_FIELD_NUMBER: _builtins.int
+    HEDGE_SYMBOL_FIELD_NUMBER: _builtins.int
+    HEDGE_REFERENCE_PRICE_FIELD_NUMBER: _builtins.int
+    HEDGE_STOP_PRICE_FIELD_NUMBER: _builtins.int
+    HEDGE_MS_FIELD_NUMBER: _builtins.int
+    style: Global___ExecutionStyle.ValueType
+    duration_ms: _builtins.int
+    reprice_ms: _builtins.int
+    reprices: _builtins.int
+    cross: _builtins.bool
+    """maker-first: take at the end what did not fill"""
+    offset_ticks: _builtins.int
+    """peg"""
+    slices: _builtins.int
+    """twap"""
+    display: _builtins.str
+    """iceberg: base units shown"""
+    hedge_symbol: _builtins.str
+    """basis: the second leg, on the other side"""
+    hedge_reference_price: _builtins.str
+    hedge_stop_price: _builtins.str
+    hedge_ms: _builtins.int
+    """basis: how long a leg may stand without its hedge"""
+    def __init__(
+        self,
+        *,
+        style: Global___ExecutionStyle.ValueType = ...,
+        duration_ms: _builtins.int = ...,
+        reprice_ms: _builtins.int = ...,
+        reprices: _builtins.int = ...,
+        cross: _builtins.bool = ...,
+        offset_ticks: _builtins.int = ...,
+        slices: _builtins.int = ...,
+        display: _builtins.str = ...,
+        hedge_symbol: _builtins.str = ...,
+        hedge_reference_price: _builtins.str = ...,
+        hedge_stop_price: _builtins.str = ...,
+        hedge_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cross", b"cross", "display", b"display", "duration_ms", b"duration_ms", "hedge_ms", b"hedge_ms", "hedge_reference_price", b"hedge_reference_price", "hedge_stop_price", b"hedge_stop_price", "hedge_symbol", b"hedge_symbol", "offset_ticks", b"offset_ticks", "reprice_ms", b"reprice_ms", "reprices", b"reprices", "slices", b"slices", "style", b"style"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Execution: _TypeAlias = Execution  # noqa: Y015
+
+@_typing.final
 class Signal(_message.Message):
     """Signal is what a phase proposes. Sizes are USD notional."""
 
@@ -301,6 +385,7 @@ class Signal(_message.Message):
     METADATA_FIELD_NUMBER: _builtins.int
     T_WALL_NS_FIELD_NUMBER: _builtins.int
     TERMS_FIELD_NUMBER: _builtins.int
+    EXECUTION_FIELD_NUMBER: _builtins.int
     signal_id: _builtins.str
     phase: Global___Phase.ValueType
     action: Global___SignalAction.ValueType
@@ -331,6 +416,10 @@ class Signal(_message.Message):
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     @_builtins.property
     def terms(self) -> Global___Terms: ...
+    @_builtins.property
+    def execution(self) -> Global___Execution:
+        """absent for a plain order"""
+
     def __init__(
         self,
         *,
@@ -356,10 +445,11 @@ class Signal(_message.Message):
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         t_wall_ns: _builtins.int = ...,
         terms: Global___Terms | None = ...,
+        execution: Global___Execution | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["terms", b"terms"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["execution", b"execution", "terms", b"terms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "confidence", b"confidence", "entry_price", b"entry_price", "leverage", b"leverage", "max_slippage_bps", b"max_slippage_bps", "metadata", b"metadata", "order_type", b"order_type", "phase", b"phase", "requested_size_usd", b"requested_size_usd", "side", b"side", "signal_id", b"signal_id", "stop_price", b"stop_price", "symbol", b"symbol", "t_exchange_ms", b"t_exchange_ms", "t_signal_ms", b"t_signal_ms", "t_wall_ns", b"t_wall_ns", "target_price", b"target_price", "terms", b"terms", "trap_type", b"trap_type", "ttl_ms", b"ttl_ms", "venue", b"venue", "volatility", b"volatility"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "confidence", b"confidence", "entry_price", b"entry_price", "execution", b"execution", "leverage", b"leverage", "max_slippage_bps", b"max_slippage_bps", "metadata", b"metadata", "order_type", b"order_type", "phase", b"phase", "requested_size_usd", b"requested_size_usd", "side", b"side", "signal_id", b"signal_id", "stop_price", b"stop_price", "symbol", b"symbol", "t_exchange_ms", b"t_exchange_ms", "t_signal_ms", b"t_signal_ms", "t_wall_ns", b"t_wall_ns", "target_price", b"target_price", "terms", b"terms", "trap_type", b"trap_type", "ttl_ms", b"ttl_ms", "venue", b"venue", "volatility", b"volatility"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -396,6 +486,7 @@ class Intent(_message.Message):
     DECISION_ID_FIELD_NUMBER: _builtins.int
     T_WALL_NS_FIELD_NUMBER: _builtins.int
     TERMS_FIELD_NUMBER: _builtins.int
+    EXECUTION_FIELD_NUMBER: _builtins.int
     intent_id: _builtins.str
     signal_id: _builtins.str
     phase: Global___Phase.ValueType
@@ -427,6 +518,10 @@ class Intent(_message.Message):
     """carried over from the signal"""
     @_builtins.property
     def terms(self) -> Global___Terms: ...
+    @_builtins.property
+    def execution(self) -> Global___Execution:
+        """absent for a plain order"""
+
     def __init__(
         self,
         *,
@@ -455,10 +550,11 @@ class Intent(_message.Message):
         decision_id: _builtins.str = ...,
         t_wall_ns: _builtins.int = ...,
         terms: Global___Terms | None = ...,
+        execution: Global___Execution | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["terms", b"terms"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["execution", b"execution", "terms", b"terms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "action", b"action", "decision_id", b"decision_id", "intent_id", b"intent_id", "leverage", b"leverage", "limit_price", b"limit_price", "max_slippage_bps", b"max_slippage_bps", "order_type", b"order_type", "phase", b"phase", "policy_hash", b"policy_hash", "quantity", b"quantity", "reference_price", b"reference_price", "side", b"side", "signal_id", b"signal_id", "size_usd", b"size_usd", "stop_price", b"stop_price", "symbol", b"symbol", "t_decision_ms", b"t_decision_ms", "t_signal_ms", b"t_signal_ms", "t_wall_ns", b"t_wall_ns", "target_price", b"target_price", "terms", b"terms", "trap_type", b"trap_type", "ttl_ms", b"ttl_ms", "venue", b"venue"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "action", b"action", "decision_id", b"decision_id", "execution", b"execution", "intent_id", b"intent_id", "leverage", b"leverage", "limit_price", b"limit_price", "max_slippage_bps", b"max_slippage_bps", "order_type", b"order_type", "phase", b"phase", "policy_hash", b"policy_hash", "quantity", b"quantity", "reference_price", b"reference_price", "side", b"side", "signal_id", b"signal_id", "size_usd", b"size_usd", "stop_price", b"stop_price", "symbol", b"symbol", "t_decision_ms", b"t_decision_ms", "t_signal_ms", b"t_signal_ms", "t_wall_ns", b"t_wall_ns", "target_price", b"target_price", "terms", b"terms", "trap_type", b"trap_type", "ttl_ms", b"ttl_ms", "venue", b"venue"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -107,6 +107,7 @@ class RejectCode(StrEnum):
     ORDER_TYPE_UNSUPPORTED = "ORDER_TYPE_UNSUPPORTED"
     TERMS_INVALID = "TERMS_INVALID"
     NOT_AMENDABLE = "NOT_AMENDABLE"
+    EXECUTION_ENDED = "EXECUTION_ENDED"
 
 
 class AlgoEnd(StrEnum):
@@ -251,6 +252,7 @@ DESCRIPTIONS: dict[type[StrEnum], dict[str, str]] = {
         "ORDER_TYPE_UNSUPPORTED": "The venue does not offer this order type.",
         "TERMS_INVALID": "Trigger, trail, expiry or targets make no sense for this order.",
         "NOT_AMENDABLE": "The order can't be changed as asked: it is over, a change is on its way, or risk would rise.",
+        "EXECUTION_ENDED": "The intent was to be worked by several orders and ended before the first was sent; the detail says how.",
     },
     AlgoEnd: {
         "FILLED": "All of it filled, but for what is below the venue's minimum.",

@@ -184,8 +184,8 @@ class Signal:
     ttl_ms: int
     t_wall_ns: int = 0
     metadata: Mapping[str, str] = field(default_factory=dict)
-    execution: Execution | None = None
     terms: Terms | None = None
+    execution: Execution | None = None
 
 
 @value
@@ -216,8 +216,8 @@ class Intent:
     trap_type: str = ""
     decision_id: str = ""
     t_wall_ns: int = 0
-    execution: Execution | None = None
     terms: Terms | None = None
+    execution: Execution | None = None
 
 
 @value

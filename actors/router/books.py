@@ -11,6 +11,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import assert_never
 
+from actors.router import parents
 from actors.router.state import Money, RouterConfig, RouterState
 from titan.journal.format import parse
 from titan.journal.rows import StoredRow
@@ -19,6 +20,7 @@ from titan.journal.values import (
     FillRow,
     FundingRow,
     OrderRow,
+    ParentRow,
     PositionRow,
     RejectRow,
     SnapshotRow,
@@ -52,6 +54,8 @@ def put_order(state: RouterState, order: Order) -> None:
             state.filled += order.state is OrderState.FILLED
     else:
         state.live[cid] = None
+    if state.parents:
+        parents.note(state.parents, state.moved, order, first=known is None)
     if known is None:
         if order.child or order.terms is not None or role is _EXTERNAL:
             _note_new(state, order)
@@ -72,6 +76,12 @@ def _note_new(state: RouterState, order: Order) -> None:
             state.brackets[order.intent_id] = None
         if order.terms.trail is not None:
             state.trails[order.intent_id] = order.terms.trail
+
+
+def put_parent(state: RouterState, row: ParentRow) -> None:
+    """An intent that is worked by several orders stands as given now."""
+    state.intents.add(row.intent.intent_id)
+    parents.put(state.parents, state.moved, row)
 
 
 def fee_in_settlement(config: RouterConfig, fill: Fill) -> Decimal:
@@ -127,6 +137,9 @@ def put_snapshot(state: RouterState, snapshot: SnapshotRow) -> None:
         _note_new(state, order)
         if order.role is OrderRole.STOP:
             state.last_stop[order.symbol] = order
+    for row in snapshot.parents:
+        state.intents.add(row.intent.intent_id)
+        parents.put(state.parents, state.moved, row, state.orders.values())
     state.traded = dict(snapshot.traded)
     state.positions = {position.symbol: position for position in snapshot.positions}
     state.last_entry = dict(snapshot.last_entry)
@@ -158,6 +171,8 @@ def _apply(state: RouterState, config: RouterConfig, row: StoredRow) -> None:
     match parse(row):
         case OrderRow(order=order):
             put_order(state, order)
+        case ParentRow() as parent:
+            put_parent(state, parent)
         case FillRow(fill=fill):
             put_fill(state, config, fill)
         case RejectRow(intent_id=intent_id):

@@ -69,6 +69,7 @@ def compact_if_due(
 def snapshot_of(state: RouterState, config: RouterConfig, named: frozenset[str] = frozenset()) -> SnapshotRow:
     """What must survive of a state when the rows that made it go; `named` are ended orders that later rows speak of."""
     kept = {*state.live, *state.last_entry.values(), *named}
+    kept.update(cid for parent in state.parents.values() for cid in parent.children)
     # The numbers of an intent's children go on where they were, so its family stays together.
     families = {state.orders[cid].intent_id for cid in kept if cid in state.orders} & state.children.keys()
     kept.update(child.client_order_id for intent_id in families for child in children.of(state, intent_id))
@@ -93,6 +94,7 @@ def snapshot_of(state: RouterState, config: RouterConfig, named: frozenset[str] 
         orders=tuple(order for cid, order in state.orders.items() if cid in kept),
         traded={cid: state.traded[cid] for cid in state.orders if cid in kept and cid in state.traded},
         last_entry=dict(state.last_entry),
+        parents=tuple(parent.row for parent in state.parents.values()),
     )
 
 
@@ -110,6 +112,7 @@ def encoded(snapshot: SnapshotRow) -> bytes:
             "high_watermark": text_of(snapshot.high_watermark),
             "last_entry": dict(snapshot.last_entry),
             "orders": [rows.order_payload(order, "SNAPSHOT", order.updated_ms) for order in snapshot.orders],
+            "parents": [rows.parent_payload(row) for row in snapshot.parents],
             "positions": [_held(position) for position in snapshot.positions],
             "resume_to": snapshot.resume_to.value,
             "run_started_ms": snapshot.run_started_ms,

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import assert_never
 
 from actors.router import books, conditions, rows, slippage
+from actors.router.algo_desk import ALGO_TIMER, AlgoDesk
 from actors.router.amend_desk import AMEND_TIMER, AmendDesk
 from actors.router.audit import Audit
 from actors.router.bracket_desk import BracketDesk
@@ -69,6 +70,7 @@ class RouterCore:
         self._fills = FillDesk(self.state, config, self._orders)
         self._brackets = BracketDesk(self.state, config, self._orders, self._amends)
         self._audit = Audit(self.state, config, self._orders, self._fills, self._brackets)
+        self._algos = AlgoDesk(self.state, config, self._orders)
         self._commands = CommandDesk(self.state, config, self._orders)
         self._order_commands = OrderCommands(self.state, self._orders, self._amends)
         self._effective = TradingState.DISARMED
@@ -107,6 +109,8 @@ class RouterCore:
         self._dispatch(turn, event)
         if self._orders.news:
             self._follow(turn)
+        if self.state.parents:
+            self._algos.run(turn)
         if self._commands.busy:
             self._commands.settle(turn)
         effective = self.state.effective
@@ -155,6 +159,8 @@ class RouterCore:
                 self._orders.tick(turn)
                 self._brackets.tick(turn)
                 slippage.relax(self.state, turn)
+                if self.state.parents:
+                    self._algos.run(turn, everyone=True)
                 turn.do(STATE_CHANGED)
             case Command():
                 (self._order_commands if event.verb in ORDER_VERBS else self._commands).handle(turn, event)
@@ -185,6 +191,8 @@ class RouterCore:
         if refusal is None:
             closing = intent.action is _CLOSE
             refusal = self._close(turn, intent, cid) if closing else self._open(turn, intent, cid)
+            if closing and refusal is None and state.parents:
+                self._algos.overtake(turn, intent)
         if refusal is not None:
             self._reject(turn, intent, refusal)
 
@@ -210,6 +218,8 @@ class RouterCore:
             return Refusal(RejectCode.INVALID_INTENT, str(error))
         if isinstance(sized, Refusal):
             return sized
+        if intent.execution is not None:
+            return self._algos.open(turn, intent, sized)
         terms = None
         if intent.terms is not None:
             instrument = self.config.instruments.find(intent.venue, intent.symbol)
@@ -252,24 +262,15 @@ class RouterCore:
         order = close_order(intent, cid, self.state, self.config, turn.now)
         if isinstance(order, Refusal):
             return order
+        if intent.execution is not None:
+            return self._algos.close(turn, intent, order.quantity)
         self._orders.send(turn, order, rows.approval_fields(intent), intent.t_wall_ns)
         return None
 
     def _reject(self, turn: Turn, intent: Intent, refusal: Refusal) -> None:
         turn.write(
             rows.REJECT,
-            {
-                "code": refusal.code.value,
-                "detail": refusal.detail,
-                "expected_policy_hash": self.config.policy_hash,
-                "got_policy_hash": intent.policy_hash,
-                "intent_id": intent.intent_id,
-                "phase": intent.phase.value,
-                "side": intent.side.value,
-                "signal_id": intent.signal_id,
-                "symbol": intent.symbol,
-                "ts_ms": turn.now.wall_ms,
-            },
+            rows.reject_payload(intent, refusal.code, refusal.detail, self.config.policy_hash, turn.now.wall_ms),
         )
 
     # the venue
@@ -279,6 +280,7 @@ class RouterCore:
         same_run = self.state.run_started_ms == self.config.started_ms and self.config.started_ms > 0
         self._commands.boot(turn, event.halt_reason, same_run)
         self.state.ready = True
+        self._algos.run(turn, everyone=True)
         turn.do(STATE_CHANGED)
 
     # the world
@@ -289,6 +291,8 @@ class RouterCore:
             self.state.quotes[event.symbol] = event.quote
             if self.state.trails and self.state.ready:
                 self._brackets.quoted(turn, event.symbol, event.quote)
+            if self.state.parents:
+                self._algos.quoted(event.symbol)
 
     def _on_link(self, turn: Turn, event: LinkChanged) -> None:
         known = event.name in self.state.impediments
@@ -315,6 +319,8 @@ class RouterCore:
             self._orders.fills_due(turn)
         elif kind == AMEND_TIMER:
             self._amends.due(turn, cid)
+        elif kind == ALGO_TIMER:
+            self._algos.due(cid)
         elif kind == FLATTEN_TIMER:
             self._commands.flatten_due(turn)
         else:

@@ -225,3 +225,19 @@ def _within_limits(
     if total > most * equity:
         return Refusal(RejectCode.LEVERAGE, f"exposure {total:.2f} over equity {equity:.2f} exceeds {most}x")
     return None
+
+
+def admits(
+    intent: Intent, price: Decimal, limit_price: Decimal | None, state: RouterState, config: RouterConfig, now: Now
+) -> Refusal | None:
+    """Whether one more order of an intent that is worked in parts may leave: every check of an opening but its size, which
+    was reserved when the intent was accepted and counts as pending since.
+    """
+    quote = _admitted(intent, state, config, config.ground(intent.symbol), now)
+    if isinstance(quote, Refusal):
+        return quote
+    stop = intent.stop_price
+    if stop is None or (price - stop) * intent.side.sign <= ZERO:
+        return _unprotected(stop, intent.side, price)
+    reserved = Opening(ZERO, price, limit_price, None, None, state.held(intent.symbol), reduces=False)
+    return _within_limits(intent, state, config, quote, reserved)

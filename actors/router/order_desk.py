@@ -147,6 +147,10 @@ class OrderDesk:
         else:
             turn.do(LookUp(order))
 
+    def awaits_cancel(self, order: Order, now_wall_ms: int) -> bool:
+        """Whether a cancel of it was asked for so lately that its answer may still come."""
+        return now_wall_ms - self._cancelled_ms.get(order.client_order_id, -CANCEL_AGAIN_MS) < CANCEL_AGAIN_MS
+
     def raising(self, *, strangers: bool) -> list[Order]:
         """Live orders that could raise risk: our entries, and with `strangers` what others made on the account."""
         roles = (

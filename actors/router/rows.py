@@ -8,23 +8,25 @@ from __future__ import annotations
 
 import orjson
 
+from titan.codes import RejectCode
+from titan.journal.fields import Payload, Scalar
 from titan.journal.format import (
     DAY,
     FILL,
     FUNDING,
     ORDER,
+    PARENT,
     POSITION,
     REJECT,
     START,
     TRADING,
     WALLET,
-    Payload,
-    Scalar,
     decode,
     fill_of,
     order_of,
     targets_text,
 )
+from titan.journal.parents import parent_payload
 from titan.model import Fill, Intent, Order, Position, Terms
 from titan.money import text_of
 
@@ -33,6 +35,7 @@ __all__ = [
     "FILL",
     "FUNDING",
     "ORDER",
+    "PARENT",
     "POSITION",
     "REJECT",
     "START",
@@ -47,7 +50,9 @@ __all__ = [
     "fill_payload",
     "order_of",
     "order_payload",
+    "parent_payload",
     "position_payload",
+    "reject_payload",
 ]
 
 
@@ -114,6 +119,22 @@ def approval_fields(intent: Intent) -> dict[str, Scalar]:
         "approved_t_decision_ms": intent.t_decision_ms,
         "approved_t_signal_ms": intent.t_signal_ms,
         "approved_trap_type": intent.trap_type,
+    }
+
+
+def reject_payload(intent: Intent, code: RejectCode, detail: str, policy_hash: str, ts_ms: int) -> dict[str, Scalar]:
+    """An intent that became no order; `policy_hash` is the router's own."""
+    return {
+        "code": code.value,
+        "detail": detail,
+        "expected_policy_hash": policy_hash,
+        "got_policy_hash": intent.policy_hash,
+        "intent_id": intent.intent_id,
+        "phase": intent.phase.value,
+        "side": intent.side.value,
+        "signal_id": intent.signal_id,
+        "symbol": intent.symbol,
+        "ts_ms": ts_ms,
     }
 
 

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import NamedTuple
 
+from actors.router.parents import Worked
 from titan.buggify import NEVER, Rare
 from titan.clock import market_limit_ms
-from titan.codes import ExternalPolicy, TradingState
+from titan.codes import AlgoEnd, ExternalPolicy, TradingState
 from titan.instruments import Instrument, Instruments
-from titan.model import Order, OrderRole, OrderState, OrderType, Position, Side
+from titan.model import Order, OrderRole, OrderState, OrderType, Position, Side, Style
 from titan.money import ZERO
 from titan.policy import RiskPolicy
 from titan.symbols import whitelisted
@@ -166,6 +167,7 @@ class RouterState:
     traded: dict[str, Decimal] = field(default_factory=dict)
     positions: dict[str, Position] = field(default_factory=dict)
     last_entry: dict[str, str] = field(default_factory=dict)
+    parents: dict[str, Worked] = field(default_factory=dict)
     money: Money = field(default_factory=Money)
     cursor_ms: int = 0
     finished: int = 0
@@ -192,6 +194,8 @@ class RouterState:
     expected: dict[str, Decimal] = field(default_factory=dict)
     slipped_ms: int = 0
     duplicates: int = 0
+    moved: dict[str, None] = field(default_factory=dict)
+    ended: dict[tuple[Style, AlgoEnd], int] = field(default_factory=dict)
 
     @property
     def effective(self) -> TradingState:
@@ -223,7 +227,7 @@ class RouterState:
 
     def pending(self, symbol: str) -> Pending:
         """What risk-raising orders of a symbol may still add."""
-        if not self.live:
+        if not self.live and not self.parents:
             return NOTHING_PENDING
         entries, buys, sells = 0, ZERO, ZERO
         for cid in self.live:
@@ -235,6 +239,12 @@ class RouterState:
                 buys += order.remaining
             else:
                 sells += order.remaining
+        for parent in self.parents.values():
+            coming = parent.unplaced(self.orders, symbol)
+            if coming is not None and coming[0] is Side.BUY:
+                buys += coming[1]
+            elif coming is not None:
+                sells += coming[1]
         return Pending(entries, buys, sells)
 
     def closing(self, symbol: str) -> Decimal:
@@ -283,7 +293,7 @@ class RouterState:
 
     def exposure(self, besides: str = "") -> Decimal:
         """Absolute value of all positions and of what pending entries may add, without symbol `besides`."""
-        if not self.positions and not self.live:
+        if not self.positions and not self.live and not self.parents:
             return ZERO
         symbols: set[str] = set()
         for symbol, position in self.positions.items():
@@ -291,6 +301,8 @@ class RouterState:
                 symbols.add(symbol)
         for cid in self.live:
             symbols.add(self.orders[cid].symbol)
+        for parent in self.parents.values():
+            symbols.update([leg.symbol for leg in parent.row.legs])
         symbols.discard(besides)
         total = ZERO
         for symbol in symbols:

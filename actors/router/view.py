@@ -55,7 +55,8 @@ def router_state(
     """The whole account."""
     live = state.live_orders()
     pending = ZERO
-    for symbol in {order.symbol for order in live}:
+    worked = {leg.symbol for parent in state.parents.values() for leg in parent.row.legs}
+    for symbol in worked | {order.symbol for order in live}:
         price = state.price(symbol)
         if price is not None:
             waiting = state.pending(symbol)

@@ -14,6 +14,7 @@ from titan import codec
 from titan.ids import ClientOrderId, IntentId, SignalId
 from titan.model import (
     Action,
+    Execution,
     Fill,
     Intent,
     Order,
@@ -24,6 +25,7 @@ from titan.model import (
     Position,
     Side,
     Signal,
+    Style,
 )
 
 prices = st.decimals(min_value=Decimal("0.00000001"), max_value=Decimal("99999999"), places=8)
@@ -81,6 +83,33 @@ def test_a_signal_comes_back_as_it_went() -> None:
 
 def test_an_intent_comes_back_as_it_went() -> None:
     assert codec.intent_from_pb(codec.intent_to_pb(INTENT)) == INTENT
+
+
+@pytest.mark.parametrize("style", list(Style))
+def test_an_execution_style_comes_back_as_it_went(style: Style) -> None:
+    work = Execution(
+        style,
+        duration_ms=1,
+        reprice_ms=2,
+        reprices=3,
+        cross=True,
+        offset_ticks=4,
+        slices=5,
+        display=Decimal("0.5"),
+        hedge_symbol="BTC/USDT",
+        hedge_reference_price=Decimal(7),
+        hedge_stop_price=Decimal(8),
+        hedge_ms=9,
+    )
+    assert codec.signal_from_pb(codec.signal_to_pb(replace(SIGNAL, execution=work))).execution == work
+    assert codec.intent_from_pb(codec.intent_to_pb(replace(INTENT, execution=work))).execution == work
+
+
+def test_an_intent_with_an_unknown_style_is_refused() -> None:
+    message = codec.intent_to_pb(replace(INTENT, execution=Execution(Style.PEG)))
+    message.execution.style = 99  # type: ignore[assignment]  # what a newer Titan may send
+    with pytest.raises(ValueError, match="execution style is missing or unknown: 99"):
+        codec.intent_from_pb(message)
 
 
 @given(price=prices, quantity=prices, fee=prices, side=st.sampled_from(Side), role=st.sampled_from(OrderRole))

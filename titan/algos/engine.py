@@ -3,9 +3,9 @@
 Entry points: `completed` fills the style's parameters in, `problem` says what is wrong with them, `step` decides.
 Guarantees: (1) a step is a function of the journalled children, so a restart goes on where it was; (2) a leg has at most
 one child that is not over, and a child in doubt keeps every new one back; (3) what has filled and what is open never add
-up to more than the leg; (4) no child trades beyond the leg's worst price, but one that takes a naked leg back; (5) a
-parent is over only when nothing of it is open or in doubt. Never: I/O, a clock, chance; amending in place (a new price is a
-cancel, its last word, and a new child: the same at every venue, and never two at once).
+up to more than the leg; (4) no child trades beyond the leg's worst price, but one that lowers risk (a naked leg taken
+back, the rest of a close); (5) a parent is over only when nothing of it is open or in doubt. Never: I/O, a clock, chance;
+amending in place (a new price is a cancel, its last word, and a new child: the same at every venue, and never two at once).
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from decimal import Decimal
 from typing import assert_never
 
 from titan.algos import basis, chase, slices
-from titan.algos.model import MAX_CHILDREN, Cancel, Child, ChildStatus, Finish, Leg, Parent, Step, Top, filled
+from titan.algos.model import MAX_CHILDREN, Cancel, Child, ChildStatus, Finish, Leg, Parent, Place, Step, Top, filled
 from titan.codes import AlgoEnd
-from titan.model import Execution, Style
+from titan.model import Execution, OrderType, Style
 from titan.money import text_of
 
 REPRICE_MS = 2_000
@@ -28,6 +28,7 @@ DURATION_MS = 60_000
 HEDGE_MS = 3_000
 MAX_DURATION_MS = 24 * 3_600_000
 REFUSED_IN_A_ROW = 5
+_SHORT = frozenset({AlgoEnd.DEADLINE, AlgoEnd.GAVE_UP, AlgoEnd.BEYOND_BAND, AlgoEnd.REFUSED})
 
 
 def completed(execution: Execution, shortest_ms: int) -> Execution:
@@ -78,7 +79,22 @@ def step(parent: Parent, children: Sequence[Child], tops: Sequence[Top | None], 
     """What to do now; `tops` are the best prices of the legs, None where they are not known."""
     if parent.execution.style is Style.BASIS:
         return basis.step(parent, children, tops, now_ms)
-    leg, top = parent.legs[0], tops[0]
+    made = _styled(parent, children, tops[0], now_ms)
+    leg = parent.legs[0]
+    if parent.takes_the_rest and not _took_the_rest(children):
+        for act in made.acts:
+            if isinstance(act, Finish) and act.end in _SHORT:
+                left = leg.quantity - filled(children, 0)
+                return Step((Place(0, OrderType.MARKET, leg.side, left, None),))
+    return made
+
+
+def _took_the_rest(children: Sequence[Child]) -> bool:
+    return any(each.order_type is OrderType.MARKET for each in children)
+
+
+def _styled(parent: Parent, children: Sequence[Child], top: Top | None, now_ms: int) -> Step:
+    leg = parent.legs[0]
     if any(each.status is ChildStatus.DOUBT for each in children):
         return Step(wake_ms=parent.until_ms if now_ms < parent.until_ms else None)
     live = next((each for each in children if each.status is ChildStatus.LIVE), None)
@@ -90,11 +106,14 @@ def step(parent: Parent, children: Sequence[Child], tops: Sequence[Top | None], 
         return Step() if live.cancelling else Step((Cancel(live.number),))
     if live is not None and live.cancelling:
         return Step(wake_ms=parent.until_ms)
-    if live is None and children and children[-1].refused:
+    if live is None and children and not children[-1].filled:
+        # Whoever ended it, the venue or we: no two of them come faster than one may be re-priced.
         again_ms = children[-1].placed_ms + parent.execution.reprice_ms
         if now_ms < again_ms:
             return Step(wake_ms=again_ms)
-    match parent.execution.style:
+    style = parent.execution.style
+    assert style is not Style.BASIS
+    match style:
         case Style.MAKER_FIRST:
             return chase.maker_first(parent, children, live, top, left, now_ms)
         case Style.PEG:
@@ -104,7 +123,7 @@ def step(parent: Parent, children: Sequence[Child], tops: Sequence[Top | None], 
         case Style.ICEBERG:
             return slices.iceberg(parent, live, left)
         case _:
-            assert_never(parent.execution.style)
+            assert_never(style)
 
 
 def _over(
@@ -117,6 +136,8 @@ def _over(
         return Finish(parent.stopping, f"{done} of {text_of(leg.quantity)} filled")
     if live is None and not leg.grid.tradable(left, leg.worst):
         return Finish(AlgoEnd.FILLED, f"{done} filled, {text_of(left)} left are below the venue's minimum")
+    if live is None and _took_the_rest(children):
+        return Finish(AlgoEnd.GAVE_UP, f"{text_of(left)} are left after a market order for the rest")
     if now_ms >= parent.until_ms:
         return Finish(AlgoEnd.DEADLINE, f"{done} of {text_of(leg.quantity)} filled in time")
     if len(children) >= MAX_CHILDREN and live is None:

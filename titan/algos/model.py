@@ -63,7 +63,10 @@ class Leg:
 
 @dataclass(frozen=True, slots=True)
 class Parent:
-    """An intent that is worked by several orders. `stopping` is why it may begin nothing any more, empty while it may."""
+    """An intent that is worked by several orders. `stopping` is why it may begin nothing any more, None while it may.
+
+    `takes_the_rest` says that what the style did not trade leaves as one market order: for what lowers risk.
+    """
 
     execution: Execution
     legs: tuple[Leg, ...]
@@ -71,6 +74,7 @@ class Parent:
     until_ms: int
     seed: str
     stopping: AlgoEnd | None = None
+    takes_the_rest: bool = False
 
 
 class ChildStatus(StrEnum):

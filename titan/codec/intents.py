@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal, InvalidOperation
 
 from protos import trading_pb2 as pb
+from titan.codec.executions import execution_from_pb, execution_to_pb
 from titan.codec.tables import (
     ACTION_FROM_PB,
     ACTION_TO_PB,
@@ -52,6 +53,7 @@ def signal_to_pb(signal: Signal) -> pb.Signal:
         metadata=dict(signal.metadata),
         t_wall_ns=signal.t_wall_ns,
         terms=terms_to_pb(signal.terms),
+        execution=execution_to_pb(signal.execution),
     )
 
 
@@ -86,6 +88,7 @@ def signal_from_pb(message: pb.Signal) -> Signal:
         t_wall_ns=message.t_wall_ns,
         metadata=dict(message.metadata),
         terms=terms_from_pb(message.terms) if message.HasField("terms") else None,
+        execution=execution_from_pb(message.execution) if message.HasField("execution") else None,
     )
 
 
@@ -117,6 +120,7 @@ def intent_to_pb(intent: Intent) -> pb.Intent:
         decision_id=intent.decision_id,
         t_wall_ns=intent.t_wall_ns,
         terms=terms_to_pb(intent.terms),
+        execution=execution_to_pb(intent.execution),
     )
 
 
@@ -157,6 +161,7 @@ def intent_from_pb(message: pb.Intent) -> Intent:
             message.decision_id,
             message.t_wall_ns,
             terms=terms_from_pb(message.terms) if message.HasField("terms") else None,
+            execution=execution_from_pb(message.execution) if message.HasField("execution") else None,
         )
         if _sound(intent):
             return intent
@@ -222,4 +227,5 @@ def _checked_intent(message: pb.Intent) -> Intent:
         decision_id=message.decision_id,
         t_wall_ns=message.t_wall_ns,
         terms=terms_from_pb(message.terms) if message.HasField("terms") else None,
+        execution=execution_from_pb(message.execution) if message.HasField("execution") else None,
     )

@@ -1,9 +1,10 @@
 """What the journal's rows say: their kinds, and the one decoder of their canonical JSON into typed values.
 
 Kinds: `start` (a router took a term), `order` (one order after one event; the first carries the intent that approved
-it), `fill`, `funding`, `reject` (an intent that became no order), `trading` (trading state), `wallet` (cash as the venue
-told it), `position` (a position adopted from the venue), `day` (start of day and high watermark), `snapshot` (what all
-rows before it made; the first row of a compacted journal).
+it), `parent` (an intent that is worked by several orders, after one event), `fill`, `funding`, `reject` (an intent that
+became no order), `trading` (trading state), `wallet` (cash as the venue told it), `position` (a position adopted from the
+venue), `day` (start of day and high watermark), `snapshot` (what all rows before it made; the first row of a compacted
+journal).
 Guarantees: any bytes give a value or one ValueError that names the row; numbers are exact decimals, written as text; a
 key that a newer Titan adds is passed over, one that is missing or of a wrong type is refused. The version is
 `titan.journal.rows.FORMAT`. Never: I/O, a float.
@@ -12,13 +13,21 @@ key that a newer Titan adds is passed over, one that is missing or of a wrong ty
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from decimal import Decimal
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 import orjson
 
 from titan.codes import RejectCode, TradingState
 from titan.ids import ClientOrderId
+from titan.journal.fields import Payload, Scalar
+from titan.journal.fields import flag as _flag
+from titan.journal.fields import items as _list
+from titan.journal.fields import maybe as _maybe
+from titan.journal.fields import members as _object
+from titan.journal.fields import number as _number
+from titan.journal.fields import text as _text
+from titan.journal.fields import whole as _whole
+from titan.journal.parents import parent_of
 from titan.journal.rows import SEAL_BYTES, SNAPSHOT
 from titan.journal.values import (
     Approval,
@@ -27,6 +36,7 @@ from titan.journal.values import (
     FillRow,
     FundingRow,
     OrderRow,
+    ParentRow,
     PositionRow,
     RejectRow,
     SnapshotRow,
@@ -35,13 +45,11 @@ from titan.journal.values import (
     WalletRow,
 )
 from titan.model import Fill, Order, OrderRole, OrderState, OrderType, Phase, Position, Side, Target, Terms
-from titan.money import dec, dec_or_none, text_of
-
-Scalar: TypeAlias = str | int | bool
-Payload: TypeAlias = Mapping[str, Scalar]
+from titan.money import dec, text_of
 
 START = "start"
 ORDER = "order"
+PARENT = "parent"
 FILL = "fill"
 FUNDING = "funding"
 REJECT = "reject"
@@ -220,6 +228,10 @@ def _fill(row: AnyRow, payload: Payload) -> FillRow:
     return FillRow(fill_of(payload, row.seq, row.term), _whole(payload, "ts_ms"))
 
 
+def _parent(_: AnyRow, payload: Payload) -> ParentRow:
+    return parent_of(payload)
+
+
 def _funding(_: AnyRow, payload: Payload) -> FundingRow:
     return FundingRow(
         fill_id=_text(payload, "fill_id"),
@@ -316,6 +328,7 @@ def _snapshot(_: AnyRow, payload: Payload) -> SnapshotRow:
         orders=tuple(map(order_of, _list(payload, "orders"))),
         traded={key: _number(each, key) for each in (_object(payload, "traded"),) for key in each},
         last_entry={key: _text(each, key) for each in (_object(payload, "last_entry"),) for key in each},
+        parents=tuple(map(parent_of, _list(payload, "parents"))) if "parents" in payload else (),
     )
 
 
@@ -338,6 +351,7 @@ def _held(payload: Payload) -> Position:
 _READERS: Mapping[str, Callable[[AnyRow, Payload], Content]] = {
     START: _start,
     ORDER: _order,
+    PARENT: _parent,
     FILL: _fill,
     FUNDING: _funding,
     REJECT: _reject,
@@ -348,46 +362,3 @@ _READERS: Mapping[str, Callable[[AnyRow, Payload], Content]] = {
     SNAPSHOT: _snapshot,
 }
 KINDS = frozenset(_READERS)
-
-
-def _text(payload: Payload, key: str) -> str:
-    value = payload[key]
-    if type(value) is not str:
-        raise ValueError(f"{key} is text, got {value!r}")
-    return value
-
-
-def _whole(payload: Payload, key: str) -> int:
-    value = payload[key]
-    if type(value) is not int:
-        raise ValueError(f"{key} is a whole number, got {value!r}")
-    return value
-
-
-def _flag(payload: Payload, key: str) -> bool:
-    value = payload[key]
-    if type(value) is not bool:
-        raise ValueError(f"{key} is true or false, got {value!r}")
-    return value
-
-
-def _number(payload: Payload, key: str) -> Decimal:
-    return dec(_text(payload, key))
-
-
-def _maybe(payload: Payload, key: str) -> Decimal | None:
-    return dec_or_none(_text(payload, key))
-
-
-def _list(payload: Mapping[str, object], key: str) -> list[Payload]:
-    value = payload[key]
-    if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
-        raise ValueError(f"{key} is a list of objects, got {value!r}")
-    return value
-
-
-def _object(payload: Mapping[str, object], key: str) -> Payload:
-    value = payload[key]
-    if not isinstance(value, dict):
-        raise ValueError(f"{key} is an object, got {value!r}")  # noqa: TRY004 - as its sisters
-    return value

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TypeAlias
 
-from titan.codes import TradingState
-from titan.model import Fill, Order, Position
+from titan.codes import AlgoEnd, TradingState
+from titan.model import Fill, Intent, Order, Position, Side
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,37 @@ class OrderRow:
     event: str
     ts_ms: int
     approval: Approval | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ParentLeg:
+    """What a parent trades of one symbol: how much, and at which price at worst. `limit` is where it rests, if anywhere."""
+
+    symbol: str
+    side: Side
+    quantity: Decimal
+    worst: Decimal
+    limit: Decimal | None
+    stop_price: Decimal | None
+    target_price: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class ParentRow:
+    """An intent that is worked by several orders, after `event`: WORK (accepted), STOP (begins nothing any more), END.
+
+    `reduces` says that it only takes off a position. Its time is market time; `end` and `detail` say why it stopped or ended.
+    """
+
+    intent: Intent
+    legs: tuple[ParentLeg, ...]
+    reduces: bool
+    started_ms: int
+    until_ms: int
+    event: str
+    end: AlgoEnd | None
+    detail: str
+    ts_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +199,19 @@ class SnapshotRow:
     orders: tuple[Order, ...] = ()
     traded: Mapping[str, Decimal] = field(default_factory=dict)
     last_entry: Mapping[str, str] = field(default_factory=dict)
+    parents: tuple[ParentRow, ...] = ()
 
 
 Content: TypeAlias = (
-    StartRow | OrderRow | FillRow | FundingRow | RejectRow | TradingRow | WalletRow | PositionRow | DayRow | SnapshotRow
+    StartRow
+    | OrderRow
+    | ParentRow
+    | FillRow
+    | FundingRow
+    | RejectRow
+    | TradingRow
+    | WalletRow
+    | PositionRow
+    | DayRow
+    | SnapshotRow
 )

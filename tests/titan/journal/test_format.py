@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 
 from titan.codes import TradingState
 from titan.journal.format import KINDS, parse
+from titan.journal.parents import parent_payload
 from titan.journal.rows import SEAL_BYTES, SNAPSHOT, StoredRow
 from titan.journal.values import (
     DayRow,
     FillRow,
     FundingRow,
     OrderRow,
+    ParentRow,
     PositionRow,
     RejectRow,
     SnapshotRow,
@@ -148,6 +150,66 @@ ROWS: dict[str, dict[str, object]] = {
     },
     "wallet": {"currency": "USDT", "previous": "", "reason": "start", "ts_ms": 1, "wallet": "10000"},
     "position": ADOPTED,
+    "parent": {
+        "account": "main",
+        "action": "OPEN",
+        "cross": False,
+        "decision_id": "d1",
+        "detail": "",
+        "display": "0.5",
+        "duration_ms": 60000,
+        "end": "",
+        "event": "WORK",
+        "hedge_limit": "",
+        "hedge_ms": 3000,
+        "hedge_quantity": "2",
+        "hedge_side": "SELL",
+        "hedge_stop_price": "110",
+        "hedge_symbol": "BTC/USDT",
+        "hedge_target_price": "",
+        "hedge_worst": "99",
+        "intent_id": "i1",
+        "leg_limit": "100.5",
+        "leg_quantity": "2",
+        "leg_side": "BUY",
+        "leg_stop_price": "90",
+        "leg_symbol": "BTC/USDT:USDT",
+        "leg_target_price": "",
+        "leg_worst": "101",
+        "legs": 2,
+        "leverage": "2",
+        "limit_price": "100.5",
+        "max_slippage_bps": 50,
+        "offset_ticks": 1,
+        "order_type": "LIMIT",
+        "phase": "SENTINEL",
+        "policy_hash": "h",
+        "quantity": "",
+        "reduces": False,
+        "reference_price": "100",
+        "reprice_ms": 2000,
+        "reprices": 3,
+        "side": "BUY",
+        "signal_id": "s1",
+        "size_usd": "201",
+        "slices": 5,
+        "started_ms": 5,
+        "stop_price": "90",
+        "style": "BASIS",
+        "symbol": "BTC/USDT:USDT",
+        "t_decision_ms": 1,
+        "t_signal_ms": 1,
+        "t_wall_ns": 0,
+        "target_price": "",
+        "trap_type": "",
+        "ts_ms": 2,
+        "ttl_ms": 5000,
+        "until_ms": 6,
+        "venue": "bybit",
+        "wanted_hedge_reference": "100",
+        "wanted_hedge_stop": "110",
+        "wanted_hedge_symbol": "BTC/USDT",
+    },
     "day": {"day": "2026-01-02", "high_watermark": "11", "start_of_day": "10", "ts_ms": 1},
     "snapshot": {
         "venue": "bybit",
@@ -195,6 +257,16 @@ def test_what_the_rows_say() -> None:
     assert said("position") == PositionRow("bybit", "main", perp, d(5), d(90), d(1), d(80), "venue", 3)
     assert said("funding") == FundingRow("bybit:main:f1", "f1", "bybit", "main", perp, d("-1.5"), d(100), d(1), 4, 5)
     assert said("reject") == RejectRow("i1", "s1", perp, "HUNTER", "BUY", "HALTED", "no", "h", "", 2)
+
+
+def test_a_parent_comes_back_as_it_was_written() -> None:
+    parent = parse(stored("parent", orjson.dumps(ROWS["parent"])))
+    assert isinstance(parent, ParentRow)
+    assert parent_payload(parent) == ROWS["parent"]
+    assert [(leg.symbol, leg.quantity) for leg in parent.legs] == [
+        ("BTC/USDT:USDT", Decimal(2)),
+        ("BTC/USDT", Decimal(2)),
+    ]
 
 
 def test_an_order_keeps_what_approved_it_and_a_fill_its_place() -> None:
