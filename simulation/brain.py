@@ -32,6 +32,7 @@ from actors.brain.events import (
     TradingStateSeen,
     TruthSeen,
 )
+from actors.router.conditions import STOPS
 from protos import market_pb2, system_pb2, trading_pb2
 from simulation.bus import Delivery
 from simulation.process import Conversation, Process, Sleep
@@ -40,7 +41,8 @@ from titan import subjects
 from titan.codec import intent_to_pb
 from titan.effects import Publish, RaiseAlert, SetTimer
 from titan.ids import IntentId, SignalId
-from titan.model import Action, Intent, OrderType, Phase, Side
+from titan.model import Action, Intent, OrderType, Phase, Side, Target, Terms
+from titan.venues import bybit_shapes as shapes
 
 if TYPE_CHECKING:
     from simulation.world import World
@@ -48,7 +50,8 @@ if TYPE_CHECKING:
 BEAT_MS = 1_000
 FILLS = "BRAIN_FILLS"
 KEY = "brain"
-TYPES = (OrderType.MARKET, OrderType.MARKET, OrderType.MARKET, OrderType.LIMIT, OrderType.POST_ONLY, OrderType.IOC)
+PLAIN = (OrderType.MARKET, OrderType.MARKET, OrderType.MARKET, OrderType.LIMIT, OrderType.POST_ONLY, OrderType.IOC)
+TYPES = (*PLAIN, *sorted(set(shapes.TIME_IN_FORCE) - set(PLAIN)))
 
 
 class SimBrain(Process):
@@ -236,10 +239,12 @@ class Script:
         now = world.engine.now().market_ms
         kind = chance.choice(TYPES)
         limit = None
-        if kind is not OrderType.MARKET:
+        if kind.names_price:
             limit = price * (1 - side.sign * Decimal(chance.choice(("-0.0005", "0.0002", "0.001"))))
         away = price * side.sign * Decimal(chance.choice(("0.004", "0.01", "0.03")))
         odd = chance.random()
+        target = None if closes or chance.random() < 0.6 else price + away
+        terms = self._terms(chance, kind, side, price, bracket=not closes and target is None)
         return Intent(
             intent_id=IntentId(f"intent-{self._made}"),
             signal_id=SignalId(f"signal-{self._made}"),
@@ -255,7 +260,7 @@ class Script:
             limit_price=limit,
             reference_price=price,
             stop_price=None if closes or odd < 0.02 else price - away,
-            target_price=None if closes or chance.random() < 0.6 else price + away,
+            target_price=target,
             max_slippage_bps=100,
             leverage=Decimal(1),
             policy_hash="another" if 0.02 < odd < 0.04 else world.policy.hash,
@@ -263,7 +268,32 @@ class Script:
             t_decision_ms=now,
             ttl_ms=5_000,
             decision_id=f"decision-{self._made}",
+            terms=terms,
         )
+
+    def _terms(self, chance: Random, kind: OrderType, side: Side, price: Decimal, *, bracket: bool) -> Terms | None:
+        """An expiry, a trigger, a trail or two targets, or nothing of it."""
+        engine, near = self._world.engine, price * Decimal("0.002")
+        trigger = trail = None
+        if kind.waits:
+            rises = (side is Side.BUY) is (kind in STOPS)
+            trigger = price + near if rises else price - near
+            trail = near if kind is OrderType.TRAILING_STOP else None
+        expires = 0
+        if chance.random() < 0.3:
+            expires = engine.now().market_ms + int(chance.randint(300, 5_000) * engine.speed)
+        targets: tuple[Target, ...] = ()
+        if bracket and chance.random() < 0.2:
+            gain = near * side.sign
+            targets = (
+                Target(price + gain, Decimal("0.5"), market=chance.random() < 0.3),
+                Target(price + 3 * gain, Decimal("0.5")),
+            )
+        if bracket and trail is None and chance.random() < 0.1:
+            trail = near
+        if trigger is None and trail is None and not expires and not targets:
+            return None
+        return Terms(trigger_price=trigger, trail=trail, expires_ms=expires, targets=targets)
 
     def _publish(self, subject: str, message: Message, publisher: str) -> None:
         self._last.append((subject, message))

@@ -6,6 +6,7 @@ can happen here. Never: a decision.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from actors.router.chores import UNCONFIRMED
@@ -14,7 +15,7 @@ from actors.router.follow import Mirror
 from actors.router.intake import quote_of, read_intent
 from actors.router.lease import Lease
 from actors.router.operator_door import read_command
-from actors.router.state import RouterConfig
+from actors.router.state import ABLE, RouterConfig
 from actors.router.tenure import Superseded
 from protos import brain_pb2, market_pb2, system_pb2, trading_pb2
 from simulation.bus import KEY, Delivery
@@ -29,6 +30,7 @@ from titan import subjects
 from titan.envelope import KeyRing, Verifier
 from titan.errors import Ambiguous, Rejected, Transient
 from titan.instruments import Instruments
+from titan.venues import bybit_shapes as shapes
 
 if TYPE_CHECKING:
     from simulation.world import World
@@ -37,6 +39,8 @@ FIRST, STANDBY = "router", "router_standby"
 CLAIM_AGAIN_MS = 100
 BUSY_AGAIN_MS = 20
 FOR_EVER_MS = 10**9
+CAN = replace(ABLE, time_in_force=shapes.TIME_IN_FORCE)
+"""What the adapter whose encoders this venue speaks can send."""
 
 
 class SimRouter(SimPerformer):
@@ -75,6 +79,7 @@ class SimRouter(SimPerformer):
             auto_arm=not world.plan.live,
             started_ms=world.started_ms,
             rare=world.rare,
+            can=CAN,
         )
         self.mirror = Mirror(lambda: world.make_router_core(config, 0))
         self.core = self.mirror.core

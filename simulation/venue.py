@@ -20,9 +20,9 @@ from simulation.plan import Fault
 from titan.codes import RejectCode
 from titan.errors import Ambiguous, Rejected, Transient
 from titan.instruments import Instrument as Listed
-from titan.model import Order
+from titan.model import Order, OrderRole
 from titan.paper import orders as paper
-from titan.paper.commands import AmendOrder, CancelOrder, PlaceOrder
+from titan.paper.commands import AmendOrder, CancelOrder, PlaceOrder, SetTradingStop
 from titan.paper.core import PaperVenueCore
 from titan.paper.desk import Remembered
 from titan.paper.feeds.base import FeedBook, FeedEvent, FeedMark, FeedTrade
@@ -252,6 +252,7 @@ class SimVenue:
             tif=paper.TimeInForce(raw["timeInForce"]),
             link_id=raw["orderLinkId"],
             reduce_only=raw.get("reduceOnly", False),
+            close_on_trigger=raw.get("closeOnTrigger", False),
             stop_loss=Decimal(raw.get("stopLoss", "0")),
             take_profit=Decimal(raw.get("takeProfit", "0")),
             trigger_price=Decimal(raw.get("triggerPrice", "0")),
@@ -275,15 +276,15 @@ class SimVenue:
         self, order: Order, price: Decimal | None, quantity: Decimal | None, trigger_price: Decimal | None
     ) -> None:
         """Changes an open order in place. Raises Rejected or Ambiguous."""
-        zero = Decimal(0)
-        wanted = AmendOrder(
-            VENUE_IDS[order.symbol],
-            order.venue_order_id,
-            "" if order.venue_order_id else order.client_order_id,
-            quantity or zero,
-            price or zero,
-            trigger_price or zero,
-        )
+        symbol, venue_id, zero = VENUE_IDS[order.symbol], order.venue_order_id, Decimal(0)
+        wanted: AmendOrder | SetTradingStop
+        if order.child == 0 and order.role in shapes.STOP_ROLES.values():
+            # Of the position, and changed with it.
+            stops = order.role is OrderRole.STOP
+            wanted = SetTradingStop(symbol, trigger_price if stops else None, None if stops else trigger_price)
+        else:
+            link = "" if venue_id else order.client_order_id
+            wanted = AmendOrder(symbol, venue_id, link, quantity or zero, price or zero, trigger_price or zero)
         reply = self._apply(wanted).reply
         if isinstance(reply, paper.Refused):
             raise _refusal(reply)

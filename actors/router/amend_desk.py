@@ -203,11 +203,11 @@ class AmendDesk:
         order = self._state.orders[event.client_order_id]
         if event.outcome == "in_doubt":
             wanted.doubts += 1
-            self._orders.note(turn, order, "AMEND_IN_DOUBT", {"detail": event.detail})
+            self._orders.note(turn, order, "AMEND_IN_DOUBT", {"amend_detail": event.detail})
             turn.do(SetTimer(f"{AMEND_TIMER}:{order.client_order_id}", DOUBT_DELAYS_MS[0]))
             return
         self._done(turn, order.client_order_id)
-        self._orders.note(turn, order, "AMEND_FAILED", {"detail": event.detail})
+        self._orders.note(turn, order, "AMEND_FAILED", {"amend_detail": event.detail})
         if event.outcome == "refused":
             # Often because it is over: what the venue knows decides.
             turn.do(LookUp(order))

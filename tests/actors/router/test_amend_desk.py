@@ -263,3 +263,14 @@ def test_a_close_is_replaced_by_no_more_than_is_held() -> None:
 def test_children_are_numbered_past_the_room_of_one_name_without_a_repeat() -> None:
     ids = {children.child_id("i", number) for number in range(3000)}
     assert len(ids) == 3000
+
+
+@pytest.mark.parametrize("outcome", ["refused", "never_left", "in_doubt"])
+def test_what_a_failed_change_said_is_told_without_changing_what_a_replay_makes(outcome: Any) -> None:
+    bottle = Bottle().begin()
+    order = resting(bottle)
+    assert change(bottle, order, price=d("49990")) is None
+    [sent] = amends(bottle.effects)
+    bottle.tell(AmendFailed(order.client_order_id, sent.number, outcome, "the venue says why"))
+    assert bottle.last_row("order")["amend_detail"] == "the venue says why"
+    assert bottle.replayed().orders == bottle.state.orders
