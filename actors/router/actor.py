@@ -171,6 +171,7 @@ class Router(Actor):
             await self.alert("STANDBY_WITHOUT_JOURNAL", "CRITICAL", str(error))
             await asyncio.sleep(FORGETFUL_S)
             return False
+        remembered = time.perf_counter()
         succession.close()
         lease.lead(self._journal.term)
         self._affinity.apply()
@@ -179,13 +180,24 @@ class Router(Actor):
             # What was not led on this place may be led elsewhere: without the bus's word nothing may be sent.
             await asyncio.sleep(CLAIM_AGAIN_S)
             held = await self._tenure.claim()
-        await self._open_for_trade(held)
-        seconds = time.perf_counter() - began
-        self.metrics.gauge("titan_router_promotion_seconds").set(seconds)
-        self.log.info("leads", term=lease.term, seconds=seconds, after=repr(predecessor))
+        claimed = time.perf_counter()
+        agreed = await self._open_for_trade(held)
+        ended = time.perf_counter()
+        self.metrics.gauge("titan_router_promotion_seconds").set(ended - began)
+        self.log.info(
+            "leads",
+            term=lease.term,
+            after=repr(predecessor),
+            seconds=round(ended - began, 4),
+            journal_s=round(remembered - began, 4),
+            lease_s=round(claimed - remembered, 4),
+            venue_s=round(agreed - claimed, 4),
+            intake_s=round(ended - agreed, 4),
+        )
         return True
 
-    async def _open_for_trade(self, held: bool) -> None:
+    async def _open_for_trade(self, held: bool) -> float:
+        """Agrees with the venue, then listens; the instant between the two, of `time.perf_counter`."""
         self._outbox = Outbox(self.bus, self._journal, self.log)
         broadcast = Broadcast(self.bus, self._journal, self._config.venue, self._config.account)
         performer = Performer(self, self.core, self._session, self._outbox, self._tenure, self._affinity)
@@ -204,6 +216,7 @@ class Router(Actor):
             self._session.recover(self.core.unsettled(), halt_reason), self._intake.prepare()
         )
         self.feed(report)
+        agreed = time.perf_counter()
         if self.state == system_pb2.ACTOR_STATE_STARTING:
             await self._set_leverages(self._config)
         self._report_torn()
@@ -220,6 +233,7 @@ class Router(Actor):
             self.spawn(work, name)
         await self._intake.open()
         await performer.publish_state()
+        return agreed
 
     def _remember(self) -> None:
         """Opens the journal and replays what the mirror does not have; all of it when the mirror is of another journal."""

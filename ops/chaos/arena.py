@@ -40,6 +40,8 @@ class Arena:
         self.eyes: Eyes
         self.trader: Trader
         self._trading: asyncio.Task[None] | None = None
+        # A second router that a defect put beside the first.
+        self.usurper: asyncio.subprocess.Process | None = None
 
     async def open(self) -> None:
         """Opens eyes and starts to trade. Raises Transient."""

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from ops.chaos.arena import Arena
 from ops.chaos.books import read_decisions
+from ops.chaos.defects import Defect, show
 from ops.chaos.eyes import Sight
 from ops.chaos.fault import Axis, ChaosFault, Injected, Skip, is_active
 from ops.chaos.result import Finding, Result, Run
@@ -67,6 +68,16 @@ class Campaign:
             truth = await eyes.venue.truth()
             self.result.orders, self.result.fills = len(truth.orders), len(truth.fills)
             self.result.decisions = await read_decisions(eyes.runtime.postgres_dsn)
+
+    async def show(self, defects: Sequence[Defect]) -> None:
+        """Breaks promises on purpose, each once, and notes whether that was noticed. Raises Lost."""
+        for defect in defects:
+            await self._active()
+            shown = await show(self._arena, defect, self._known)
+            self.result.defects.append(shown)
+            word = "noticed" if shown.caught else "NOT NOTICED"
+            named = ", ".join(sorted({each.invariant.value for each in shown.found})) or shown.skipped or "nothing"
+            self._tell(f"defect {defect.name}: {word} after {shown.seconds:.1f} s: {named}")
 
     # drawing
 

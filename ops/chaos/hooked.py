@@ -21,6 +21,7 @@ from supervisors.tree import Group, actors_of
 from titan.actor import Actor, load_actor
 
 ARMED = "CHAOS_HOOKS"
+USURP = "CHAOS_USURP"
 FOLDER = "chaos"
 POLL_S = 0.03
 RAISE, BLOCK, START, HOLD = "raise", "block", "start", "hold"
@@ -35,6 +36,8 @@ def _with_hooks(groups: tuple[Group, ...]) -> tuple[Group, ...]:
 
 GROUPS = _with_hooks(PLAIN)
 GROUPS_WITH_STANDBY = _with_hooks(PLAIN_WITH_STANDBY)
+FORGETFUL = tuple(replace(group, max_restarts=1_000) if group.name == "edge" else group for group in GROUPS)
+"""The same with a supervisor that forgets how often it has restarted its child: a defect that a campaign must notice."""
 
 
 class ChaosError(Exception):
@@ -81,6 +84,7 @@ def _hooked(plain: type[Actor]) -> type[Actor]:
         async def _obey(self) -> None:
             while True:
                 await asyncio.sleep(POLL_S)
+                self._spoil()
                 if _read(self._order_path(RAISE)) is not None:
                     self._order_path(RAISE).unlink()
                     raise ChaosError("an exception in a handler, on order")
@@ -89,6 +93,16 @@ def _hooked(plain: type[Actor]) -> type[Actor]:
                     with contextlib.suppress(FileNotFoundError):
                         self._order_path(BLOCK).unlink()
                     time.sleep(seconds)  # noqa: ASYNC251 -- a blocked loop is the fault
+
+        def _spoil(self) -> None:
+            if not self.name.startswith("router"):
+                return
+            from ops.chaos.sabotage import ROUTER_DEFECTS
+
+            for name, defect in ROUTER_DEFECTS.items():
+                if _read(self._order_path(name)) is not None:
+                    self._order_path(name).unlink()
+                    defect(self)
 
     Hooked.__name__ = plain.__name__
     Hooked.__qualname__ = plain.__qualname__
@@ -101,4 +115,10 @@ def __getattr__(name: str) -> Any:
     if found is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     plain = load_actor(found.path)
-    return _hooked(plain) if os.environ.get(ARMED) else plain
+    if not os.environ.get(ARMED):
+        return plain
+    if os.environ.get(USURP):
+        from ops.chaos.sabotage import usurping
+
+        plain = usurping(plain)
+    return _hooked(plain)

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ops.chaos.defects import Shown
 from ops.chaos.fault import ChaosFault
 from titan.invariants import MEANING, Violation
 
@@ -45,11 +46,17 @@ class Result:
     orders: int = 0
     fills: int = 0
     revived: int = 0
+    defects: list[Shown] = field(default_factory=list)
 
     @property
     def findings(self) -> list[Finding]:
         """All violations."""
         return [finding for run in self.runs for finding in run.findings]
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing was violated, and every defect that was put in was noticed."""
+        return not self.findings and all(shown.caught for shown in self.defects)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +137,7 @@ def as_json(result: Result, facts: Mapping[str, object]) -> dict[str, object]:
         "orders": result.orders,
         "fills": result.fills,
         "decisions": result.decisions,
+        "defects": [shown.as_json() for shown in result.defects],
         "details": [_detail(finding) for finding in result.findings],
     }
 

@@ -35,6 +35,7 @@ from titan.settings import load_settings
 
 GROUPS = "ops.chaos.hooked:GROUPS"
 GROUPS_WITH_STANDBY = "ops.chaos.hooked:GROUPS_WITH_STANDBY"
+FORGETFUL = "ops.chaos.hooked:FORGETFUL"
 FEED, SPEED = "synthetic:42", 60.0
 UP_WITHIN_S = 300.0
 UP_POLL_S = 0.1
@@ -63,10 +64,12 @@ class ActorSeen:
 class System:
     """One Titan. Make it with `whole_system`."""
 
-    def __init__(self, home: Path, *, standby: bool = False, feed: str = FEED, speed: float = SPEED) -> None:
+    def __init__(
+        self, home: Path, *, standby: bool = False, feed: str = FEED, speed: float = SPEED, forgetful: bool = False
+    ) -> None:
         self.home = home
         self._flags = Flags(home, feed=feed, speed=speed)
-        self.groups = GROUPS_WITH_STANDBY if standby else GROUPS
+        self.groups = FORGETFUL if forgetful else GROUPS_WITH_STANDBY if standby else GROUPS
         self.own_journal_disk = False
         self.keep_logs: Path | None = None
         self._guardian: subprocess.Popen[bytes] | None = None
@@ -197,15 +200,17 @@ class System:
 
 
 @contextlib.contextmanager
-def whole_system(*, standby: bool = False, feed: str = FEED, speed: float = SPEED) -> Iterator[System]:
-    """A running Titan, with a second router on demand; ended whatever happens, its home removed.
+def whole_system(
+    *, standby: bool = False, feed: str = FEED, speed: float = SPEED, forgetful: bool = False
+) -> Iterator[System]:
+    """A running Titan, with a second router or a forgetful supervisor on demand; ended whatever happens, its home removed.
 
     Raises Fatal, TimedOut when it can't be started.
     """
     home = Path(tempfile.mkdtemp(prefix="titan-chaos-"))
     # As root PostgreSQL runs under another user, who must be able to walk in.
     home.chmod(0o711)
-    system = System(home, standby=standby, feed=feed, speed=speed)
+    system = System(home, standby=standby, feed=feed, speed=speed, forgetful=forgetful)
     try:
         system.own_journal_disk = _small_disk(home / "journal")
         system.start()

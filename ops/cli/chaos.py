@@ -16,6 +16,7 @@ from ops.bench.machine import commit, load, machine
 from ops.chaos.arena import Arena
 from ops.chaos.campaign import Campaign, Lost
 from ops.chaos.catalogue import FAULTS, chosen
+from ops.chaos.defects import DEFECTS
 from ops.chaos.fault import ChaosFault
 from ops.chaos.result import Result, as_json, table_of
 from ops.chaos.system import whole_system
@@ -71,16 +72,22 @@ def render(result: Result) -> None:
         console.print(f"[red]{each.invariant.value}[/] after {finding.fault} ({finding.number}): {each.text}")
         for name, value in each.evidence.items():
             console.print(f"    {name}: {value}", markup=False)
+    for shown in result.defects:
+        word = "[green]noticed[/]" if shown.caught else "[red]not noticed[/]"
+        found = ", ".join(sorted({each.invariant.value for each in shown.found}))
+        console.print(f"defect {shown.defect.name}: {word} {found}")
     for name, why in result.skipped.items():
         console.print(f"skipped {name}: {why}", markup=False)
 
 
-async def _run(campaign: Campaign, arena: Arena, minutes: float, limit: int) -> str:
+async def _run(campaign: Campaign, arena: Arena, minutes: float, limit: int, defects: bool) -> str:
     """Why the campaign was lost; empty when it was not."""
     try:
         await arena.open()
         await campaign.run(time.monotonic() + minutes * 60, limit)
         await campaign.sum_up()
+        if defects:
+            await campaign.show(DEFECTS)
     except Lost as error:
         return str(error)
     finally:
@@ -95,11 +102,16 @@ def chaos(
     fault: Annotated[int | None, typer.Option("--fault", help="one fault by number, once")] = None,
     limit: Annotated[int, typer.Option("--limit", min=0, help="end after this many faults; 0 for no limit")] = 0,
     standby: Annotated[bool, typer.Option("--standby", help="with a second router that follows the first")] = False,
+    defects: Annotated[
+        bool, typer.Option("--defects", help="at the end break promises on purpose: each must be noticed")
+    ] = False,
     list_them: Annotated[bool, typer.Option("--list", help="show the faults and inject none")] = False,
     report: Annotated[Path | None, typer.Option("--report", help="also write the JSON object to this file")] = None,
     as_json_: Json = False,
 ) -> int:
     """Strike a whole Titan of its own, and check that no order is lost or doubled. Example: titan chaos --minutes 5 --seed 7."""
+    if defects and standby:
+        raise ConfigError("--defects needs a system with one router: leave --standby away")
     if only and fault is not None:
         raise ConfigError("--only and --fault exclude each other: give one of them")
     if report is not None and not report.absolute().parent.is_dir():
@@ -128,12 +140,12 @@ def chaos(
     }
     tell(f"{machine()}; commit {commit() or 'unknown'}; seed {seed}; {len(faults)} faults to draw from")
     tell("starting a whole Titan")
-    with whole_system(standby=standby) as system:
+    with whole_system(standby=standby, forgetful=defects) as system:
         arena = Arena(system, seed)
         campaign = Campaign(arena, faults, tell)
         result, lost, interrupted = campaign.result, "", False
         try:
-            lost = asyncio.run(_run(campaign, arena, minutes, 1 if fault is not None else limit))
+            lost = asyncio.run(_run(campaign, arena, minutes, 1 if fault is not None else limit, defects))
         except KeyboardInterrupt:
             interrupted = True
         if lost or result.findings:
@@ -160,4 +172,4 @@ def chaos(
         return ExitCode.TIMED_OUT
     if interrupted:
         fail("interrupted; the system of the campaign is ended")
-    return ExitCode.FAILED if result.findings or interrupted else ExitCode.OK
+    return ExitCode.OK if result.passed and not interrupted else ExitCode.FAILED
