@@ -31,5 +31,6 @@ BENCHES: dict[str, Bench] = {
     "absorb": Bench("trades a second that one phase takes, injected behind ccxt", "absorb"),
     "cancel-under-flood": Bench("a disarm until its cancel is at the venue, while trades flood", "cancel"),
     "recovery": Bench("kill -9 to Ready, for every actor of the whole system", "recovery"),
+    "quarantine": Bench("a phase that raises in its start, and what the others feel of it", "quarantine"),
     "memory": Bench("what the whole system holds while it trades", "memory"),
 }

@@ -20,7 +20,7 @@ from functools import reduce
 
 from ops.chaos.arena import Arena
 from ops.chaos.fault import Skip
-from ops.chaos.hooked import ARMED, USURP, order
+from ops.chaos.hooked import ARMED, FORGETFUL_GROUP, USURP, order
 from ops.chaos.sabotage import DUPLICATE, LOSE, SKIP, UNFENCE
 from ops.chaos.system import gone
 from ops.cli.plan import ROOT
@@ -110,16 +110,19 @@ async def _usurped(arena: Arena) -> None:
 
 
 async def _looped(arena: Arena) -> None:
-    """The gateway dies more often than its supervisor may restart it."""
-    edge = next(group for group in GROUPS if group.name == "edge")
-    name = edge.actors[0].name
-    for _ in range(edge.max_restarts + 2):
-        before = await arena.actor(name)
-        arena.strike(before.pid, signal.SIGKILL)
+    """The actors of one supervisor die more often than it may restart them."""
+    group = next(each for each in GROUPS if each.name == FORGETFUL_GROUP)
+    killed = 0
+    while killed <= group.max_restarts:
+        struck = [await arena.actor(spec.name) for spec in group.actors]
+        for each in struck:
+            arena.strike(each.pid, signal.SIGKILL)
+        killed += len(struck)
+        old = {each.pid for each in struck} | {0}
         deadline = time.monotonic() + BACK_WITHIN_S
         while time.monotonic() < deadline:
-            found = (await arena.system.actors()).get(name)
-            if found is not None and found.ready and found.pid not in (0, before.pid):
+            seen = await arena.system.actors()
+            if all((found := seen.get(each.name)) and found.ready and found.pid not in old for each in struck):
                 break
             await asyncio.sleep(0.02)
 
@@ -153,6 +156,7 @@ async def show(arena: Arena, defect: Defect, known: set[tuple[Invariant, str]]) 
         readings: deque[tuple[Violation, ...]] = deque(maxlen=STAYS)
         while not shown.caught and time.monotonic() < deadline:
             await arena.trader.signal()
+            await arena.trader.reset()
             await asyncio.sleep(READ_EVERY_S)
             with contextlib.suppress(Transient):
                 found = check(await arena.eyes.world())

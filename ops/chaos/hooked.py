@@ -36,7 +36,8 @@ def _with_hooks(groups: tuple[Group, ...]) -> tuple[Group, ...]:
 
 GROUPS = _with_hooks(PLAIN)
 GROUPS_WITH_STANDBY = _with_hooks(PLAIN_WITH_STANDBY)
-FORGETFUL = tuple(replace(group, max_restarts=1_000) if group.name == "edge" else group for group in GROUPS)
+FORGETFUL_GROUP = "money"
+FORGETFUL = tuple(replace(group, max_restarts=1_000) if group.name == FORGETFUL_GROUP else group for group in GROUPS)
 """The same with a supervisor that forgets how often it has restarted its child: a defect that a campaign must notice."""
 
 

@@ -148,7 +148,7 @@ def chaos(
             lost = asyncio.run(_run(campaign, arena, minutes, 1 if fault is not None else limit, defects))
         except KeyboardInterrupt:
             interrupted = True
-        if lost or result.findings:
+        if lost or not result.passed:
             system.keep_logs = Path(tempfile.mkdtemp(prefix="titan-chaos-logs-"))
             facts["logs"] = str(system.keep_logs)
             tell(f"its logs are kept in {system.keep_logs}")
