@@ -24,7 +24,7 @@ from supervisors.cores import CorePlan, keep_off, plan_cores
 from supervisors.events import Command, Effect, Event, Exited, StartChild, SupervisorReady, Tick, Verb
 from supervisors.launch import LaunchPlan
 from supervisors.nested import TreeMachine
-from supervisors.processes import adopt_orphans, kill_all, raise_descriptor_limit, reap
+from supervisors.processes import Reaper, adopt_orphans, kill_all, raise_descriptor_limit
 from supervisors.pulse import check_socket_path
 from supervisors.ray_node import RayNode, family_of
 from supervisors.ray_stack import RayStack
@@ -201,9 +201,10 @@ class Guardian:
         await self.runner.close()
 
     async def _reap(self) -> None:
+        reaper = Reaper()
         while True:
             await asyncio.sleep(REAP_EVERY_S)
-            reap()
+            reaper.reap()
 
     def _say(self, step: str) -> None:
         stage = Stage.STOPPING if self._asked.is_set() else Stage.RECOVERING if self._was_up else Stage.STARTING
@@ -255,7 +256,7 @@ def end_family() -> list[int]:
     """Kills whatever is still below this process; the pids that would not die."""
     mine = [ProcessId.of(child.pid) for child in psutil.Process().children(recursive=True)]
     left = kill_all((child for child in mine if child is not None), LEFTOVER_WITHIN_S)
-    reap()
+    Reaper(0.0).reap()
     return [process.pid for process in left]
 
 

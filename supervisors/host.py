@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import importlib
 import os
+import signal
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +30,22 @@ if TYPE_CHECKING:
 CALLS_AT_ONCE = 1_000
 SPARE = "Spare"
 _TITLE_AFTER_S = 0.1
+# Two hooks, drain and stop, share the shutdown timeout of five seconds.
+STOP_HOOK_S = 2.2
+
+
+def _signals() -> int | None:
+    """Where signals are told as bytes. Ray's main thread never comes back to Python, so that a handler would never run;
+    this is written by the interpreter's own handler, in whichever thread. None where it can't be had."""
+    if threading.current_thread() is not threading.main_thread():
+        return None
+    told, tells = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(tells, warn_on_full_buffer=False)
+    return told
+
+
+# Only a worker has to hear them: in a driver or a test the main thread is Python's own.
+_SIGNALS = _signals() if os.environ.get("RAY_RAYLET_PID") else None
 
 
 class ActorCrashed(TitanError):
@@ -47,8 +65,11 @@ class Host:
         self._actor: Actor | None = None
         self._ready = False
         self._over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        if _SIGNALS is not None:
+            asyncio.get_running_loop().add_reader(_SIGNALS, self._signalled)
         self._begun: asyncio.Task[None] | None = None
         self._watch: asyncio.Task[None] | None = None
+        self._ending: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
         return f"{self._order.class_name}({NAMESPACE}.{self._order.name})"
@@ -92,7 +113,10 @@ class Host:
         if self._begun is None:
             self._begun = asyncio.get_running_loop().create_task(self._begin())
         self._show()
-        await asyncio.shield(self._begun)
+        try:
+            await asyncio.shield(self._begun)
+        finally:
+            self._show()
 
     async def _begin(self) -> None:
         # Imported here: the root imports this module to make hosts, and must stay small.
@@ -125,6 +149,12 @@ class Host:
             await self._actor.shutdown(timeout_s)
         if not self._over.done():
             self._over.set_result("stopped")
+
+    def _signalled(self) -> None:
+        """SIGTERM ends the actor as its supervisor would: drained, stopped, and told as a stop."""
+        assert _SIGNALS is not None
+        if signal.SIGTERM in os.read(_SIGNALS, 64) and self._ending is None:
+            self._ending = asyncio.get_running_loop().create_task(self.drain_and_stop(STOP_HOOK_S))
 
     async def _follow(self, actor: Actor) -> None:
         try:

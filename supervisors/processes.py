@@ -31,16 +31,32 @@ def adopt_orphans() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def reap() -> None:
-    """Collects orphans that were adopted and have ended; children of our own making have somebody who waits for them."""
-    me = os.getsid(0)
-    for child in psutil.Process().children():
-        try:
-            # What we start ourselves shares our session or leads one of its own; an orphan has the session of its late parent.
-            if child.status() == psutil.STATUS_ZOMBIE and os.getsid(child.pid) not in {me, child.pid}:
-                os.waitpid(child.pid, os.WNOHANG)
-        except (psutil.Error, ChildProcessError, ProcessLookupError):
-            continue
+class Reaper:
+    """Collects orphans that were adopted and have ended; children of our own making have somebody who waits for them.
+
+    What we start ourselves shares our session or leads one of its own, and is waited for at once; an orphan has the session of
+    its late parent, or, like a backend of PostgreSQL, leads one too and is collected when nobody has for `patience_s`.
+    """
+
+    def __init__(self, patience_s: float = 5.0) -> None:
+        self._patience_s = patience_s
+        self._since: dict[tuple[int, float], float] = {}
+
+    def reap(self) -> None:
+        """One look at all children."""
+        me, now = os.getsid(0), time.monotonic()
+        seen: dict[tuple[int, float], float] = {}
+        for child in psutil.Process().children():
+            try:
+                if child.status() != psutil.STATUS_ZOMBIE:
+                    continue
+                who = (child.pid, child.create_time())
+                seen[who] = self._since.get(who, now)
+                if os.getsid(child.pid) not in {me, child.pid} or now - seen[who] >= self._patience_s:
+                    os.waitpid(child.pid, os.WNOHANG)
+            except (psutil.Error, ChildProcessError, ProcessLookupError):
+                continue
+        self._since = seen
 
 
 def mark_of(home: Path) -> dict[str, str]:

@@ -19,7 +19,7 @@ import ray.exceptions
 import ray.util
 from ray.actor import ActorHandle
 
-from supervisors.host import ActorCrashed, create
+from supervisors.host import STOP_HOOK_S, ActorCrashed, create
 from supervisors.host_order import NOBODY, HostOrder, HostReport, WarmOrder
 from supervisors.processes import Death, bury
 from supervisors.runner import Life, sentence
@@ -31,8 +31,6 @@ from titan.logs import get_logger
 NAME_FREE_WITHIN_S = 5.0
 DESCRIBE_WITHIN_S = 2.0
 BURY_WITHIN_S = 5.0
-# Two hooks, drain and stop, share the shutdown timeout of five seconds.
-STOP_HOOK_S = 2.2
 _RETRY_S = 0.01
 SPARE = f"{NAMESPACE}.spare."
 

@@ -58,6 +58,11 @@ def _minutes(points: Sequence[Point]) -> dict[int, list[tuple[float, float]]]:
     return {life: minutes for life, minutes in found.items() if len(minutes) > 1}
 
 
+def minutes_of(points: Sequence[Point]) -> list[tuple[int, int, float]]:
+    """(life, second, median) of every minute that was sampled, for a report."""
+    return [(life, round(at), round(value, 1)) for life, each in _minutes(points).items() for at, value in each]
+
+
 def slope(points: Sequence[Point]) -> Slope | None:
     """The common slope of all lives by least squares, each with a level of its own; None for too little.
 

@@ -21,7 +21,7 @@ from ops.chaos.arena import Arena
 from ops.chaos.catalogue import FAULTS
 from ops.chaos.census import Census, take
 from ops.chaos.fault import ChaosFault
-from ops.chaos.slope import Point, Slope, slope
+from ops.chaos.slope import Point, Slope, minutes_of, slope
 from protos import trading_pb2 as pb
 from supervisors.tree import ROUTER_STANDBY
 from titan import subjects
@@ -39,6 +39,8 @@ THIRDS = (
     frozenset({"execution", "scavenger", "postgres", "gateway"}),
     frozenset({"brain", "redis", "paper_venue"}),
 )
+SPARE, SPARES = "Spare", 1
+SPARE_ROLE = f"actor: {SPARE}"
 TRUTH_WITHIN_S = 70.0
 TRUTH_TRIES = 10
 TRUTH_EVERY_S = 3.0
@@ -102,23 +104,34 @@ class Soak:
             await asyncio.sleep(COUNT_EVERY_S)
             system = self.arena.system
             census = await asyncio.to_thread(take, system.home, system.guardian_pid)
-            owned = {actor.pid for actor in (await system.actors()).values()}
+            owned = {actor.pid: actor.name for actor in (await system.actors()).values() if actor.pid}
             self.enter(census, owned)
 
-    def enter(self, census: Census, owned: set[int]) -> None:
-        """Takes in one census; `owned` are the pids that the root supervisor knows, empty while none answers."""
+    def enter(self, census: Census, owned: dict[int, str]) -> None:
+        """Takes in one census; `owned` are the actors that the root supervisor knows by pid, empty while none answers."""
         at = time.monotonic() - self.began_s
         self.censuses += 1
         for person in census.people:
             if census.at_s - person.born_s < SETTLED_S:
                 continue
-            life = self._lives.setdefault((person.role, person.pid, person.born_s), len(self._lives))
-            self.memory[person.role].append(Point(at, life, person.held_mb))
-            self.descriptors[person.role].append(Point(at, life, person.descriptors))
+            # A worker's own title may still be that of the spare it was.
+            role = f"actor: {owned[person.pid]}" if person.pid in owned else person.role
+            if role == SPARE_ROLE:
+                continue
+            life = self._lives.setdefault((role, person.pid, person.born_s), len(self._lives))
+            self.memory[role].append(Point(at, life, person.held_mb))
+            self.descriptors[role].append(Point(at, life, person.descriptors))
         self.journal.append(Point(at, 0, census.journal_mb))
-        strays = {f"{name} ({pid})" for pid, name in census.workers.items() if pid not in owned} if owned else set()
         self._note(self.zombies, {f"zombie {each}" for each in census.zombies}, at)
-        self._note(self.orphans, {f"worker {each}" for each in strays if not each.startswith("RootSupervisor")}, at)
+        self._note(self.orphans, self._strays(census, owned), at)
+
+    @staticmethod
+    def _strays(census: Census, owned: dict[int, str]) -> set[str]:
+        """Workers that no supervisor knows, but for the spares that it may keep. Without its word nobody is one."""
+        unknown = {pid: name for pid, name in census.workers.items() if pid not in owned} if owned else {}
+        spares = sorted(pid for pid, name in unknown.items() if name == SPARE)
+        kept = {*spares[-SPARES:], *(pid for pid, name in unknown.items() if name == "RootSupervisor")}
+        return {f"worker {name} ({pid})" for pid, name in unknown.items() if pid not in kept}
 
     def _note(self, found: dict[str, float], now: set[str], at: float) -> None:
         """Only what two readings in a row show has stayed: a parent may take a moment to collect its child."""
@@ -161,6 +174,10 @@ class Soak:
         return {
             "censuses": self.censuses,
             "growth": [_row(each) for each in self.growth()],
+            "minutes": {
+                unit: {role: minutes_of(points) for role, points in sorted(series.items())}
+                for unit, series in (("MB", self.memory), ("descriptors", self.descriptors))
+            },
             "growing": [f"{each.role}, {each.unit}" for each in self.growth() if each.verdict == "grows"],
             "zombies": sorted(self.zombies),
             "orphans": sorted(self.orphans),

@@ -22,7 +22,7 @@ from protos import system_pb2 as pb
 from supervisors.control import Answer, ControlServer, Fields, ask
 from supervisors.cores import plan_cores
 from supervisors.launch import LaunchPlan
-from supervisors.processes import Death, bury, cpus_of, kill_all, mark_of, marked, pss_bytes
+from supervisors.processes import Death, Reaper, bury, cpus_of, kill_all, mark_of, marked, pss_bytes
 from supervisors.pulse import PulseSocket, check_socket_path
 from supervisors.ray_node import LONGEST_TEMP_DIR, RayNode, ray_environment, temp_dir_of
 from supervisors.ray_stack import _failure
@@ -382,3 +382,18 @@ def test_only_a_worker_of_the_home_is_buried(tmp_path: Path) -> None:
         for each in (ours, *strangers):
             each.kill()
             each.wait()
+
+
+def test_an_orphan_that_leads_a_session_of_its_own_is_collected_when_nobody_else_does() -> None:
+    # A child of our own making is nobody's orphan, but once it has ended it looks like one: only time tells them apart.
+    child = subprocess.Popen(["true"], start_new_session=True)
+    process = psutil.Process(child.pid)
+    eventually(lambda: process.status() == psutil.STATUS_ZOMBIE, "it has ended")
+    patient = Reaper(60.0)
+    patient.reap()
+    patient.reap()
+    assert process.status() == psutil.STATUS_ZOMBIE
+    hasty = Reaper(0.0)
+    hasty.reap()
+    assert not psutil.pid_exists(child.pid)
+    child.wait()

@@ -52,21 +52,30 @@ def test_only_what_stays_is_left_behind() -> None:
         (2, ("b (2)",), {8: "router"}),
         (3, (), {8: "router", 9: "RootSupervisor"}),
     ):
-        soaked.enter(census(at, zombies=zombies, workers=workers), {1})
+        soaked.enter(census(at, zombies=zombies, workers=workers), {1: "brain"})
     assert list(soaked.zombies) == ["zombie b (2)"]
     assert list(soaked.orphans) == ["worker router (8)"]
+
+
+def test_one_spare_is_no_orphan_and_an_actor_that_was_one_has_its_own_name() -> None:
+    soaked = soak()
+    for at in (1000, 1001):
+        people = (Person("actor: Spare", 7, 0.0, 200, 30), Person("actor: Spare", 8, 0.0, 200, 30))
+        soaked.enter(census(at, *people, workers={7: "Spare", 8: "Spare", 9: "Spare"}), {7: "brain"})
+    assert list(soaked.memory) == ["actor: brain"]
+    assert list(soaked.orphans) == ["worker Spare (8)"]
 
 
 def test_while_no_root_answers_nobody_is_an_orphan() -> None:
     soaked = soak()
     for at in range(3):
-        soaked.enter(census(at, workers={7: "brain"}), set())
+        soaked.enter(census(at, workers={7: "brain"}), {})
     assert soaked.orphans == {}
 
 
 def test_a_young_process_is_not_counted_yet() -> None:
     soaked = soak()
-    soaked.enter(census(1000.0, Person("nats", 5, 990.0, 20.0, 9), Person("redis", 6, 10.0, 4.0, 9)), {1})
+    soaked.enter(census(1000.0, Person("nats", 5, 990.0, 20.0, 9), Person("redis", 6, 10.0, 4.0, 9)), {})
     assert list(soaked.memory) == ["redis"]
 
 
@@ -80,7 +89,7 @@ def test_a_process_that_grows_makes_the_soak_fail(monkeypatch: pytest.MonkeyPatc
     for n in range(90):
         leaking = Person("actor: brain", 5, 0.0, 200 + 0.1 * n, 30)
         steady = Person("actor: router", 6, 0.0, 200, 30)
-        soaked.enter(census(1e6 + 10.0 * n, leaking, steady), {5, 6})
+        soaked.enter(census(1e6 + 10.0 * n, leaking, steady), {})
     assert [(row.role, row.verdict) for row in soaked.growth() if row.unit == "MB"] == [
         ("actor: brain", "grows"),
         ("actor: router", "flat"),
