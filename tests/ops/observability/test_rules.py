@@ -13,8 +13,8 @@ from ops.build.observability import FOLDER, stale
 from ops.build.tools import find
 from ops.observability.boards import BOARDS
 from ops.observability.render import RUNBOOK, Unknown, check_expression, expressions, groups, render
-from ops.observability.yamled import yaml
 from ops.observability.rules import ALERTS, LEFT_OUT, RECORDINGS
+from ops.observability.yamled import yaml
 
 ROOT = Path(__file__).resolve().parents[3]
 ASKED_FOR = {
