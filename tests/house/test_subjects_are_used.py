@@ -34,7 +34,12 @@ def pattern_of(node: ast.Attribute, call: ast.Call | None) -> str | None:
     found = getattr(subjects, node.attr)
     if isinstance(found, str):
         return str(found)
-    if call is None or call.func is not node or not inspect.isfunction(found) or found in (subjects.token, matches):
+    if (
+        call is None
+        or call.func is not node
+        or not inspect.isfunction(inspect.unwrap(found))
+        or found in (subjects.token, matches)
+    ):
         return None
     given = [argument.value if isinstance(argument, ast.Constant) else "x" for argument in call.args]
     return str(subjects.operator("halt") if found is subjects.operator else found(*given))
