@@ -16,6 +16,7 @@ from titan.errors import ConfigError
 from titan.files import private_dir, write_private
 from titan.runtime import ApiTokens, HmacKey, Profile, VenueAddress
 from titan.servers.ports import LOOPBACK
+from titan.tls import TlsFiles
 
 LAUNCH_FILE = "launch.json"
 
@@ -60,6 +61,7 @@ class LaunchPlan(BaseModel):
     hmac_key_next: HmacKey | None = None
     api_tokens: ApiTokens
     policy_path: Path
+    nats_tls: TlsFiles | None = None
     external: ExternalServers | None = None
     venues: tuple[VenueAddress, ...] = ()
     nodes: tuple[str, ...] = ()

@@ -118,7 +118,7 @@ class ServerLauncher:
         return self.addresses.ports.get(name)
 
     def _nats(self) -> ServerSpec:
-        server = nats.build(self._layout, self._book, port=self._wanted(NATS))
+        server = nats.build(self._layout, self._book, port=self._wanted(NATS), tls=self._plan.nats_tls)
         to = self.addresses
         to.nats_url = server.url
         to.ports[NATS] = self._book.ports["nats"]

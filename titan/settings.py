@@ -132,6 +132,16 @@ class Settings(BaseSettings):
     nats_root_password: Annotated[SecretStr, _login("root")] = SecretStr("")
     nats_router_password: Annotated[SecretStr, _login("router")] = SecretStr("")
     nats_scavenger_password: Annotated[SecretStr, _login("scavenger")] = SecretStr("")
+    nats_tls_ca: Annotated[
+        str,
+        _from(
+            "TITAN_NATS_TLS_CA", "authority that signs the bus's certificates; set with both below, or empty for plain"
+        ),
+    ] = ""
+    nats_tls_cert: Annotated[
+        str, _from("TITAN_NATS_TLS_CERT", "this side's certificate at the bus; on paper the embedded server's, too")
+    ] = ""
+    nats_tls_key: Annotated[str, _from("TITAN_NATS_TLS_KEY", "the key of TITAN_NATS_TLS_CERT")] = ""
     redis_url: Annotated[SecretStr, _from("REDIS_URL", "Redis of the live profile; optional")] = SecretStr("")
     hmac_secret: Annotated[SecretStr, _from("HMAC_SECRET", "signing secret; paper makes a random one when empty")] = (
         SecretStr("")

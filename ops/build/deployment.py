@@ -25,6 +25,7 @@ from ops.build.tools import find
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = "docker-compose.prod.yml"
 MINIMAL = "ops/compose/minimal.yml"
+TLS = "ops/compose/tls.yml"
 EXAMPLE = "ops/compose/env.prod.example"
 DOCKERFILES = ("Dockerfile", "ops/nats/Dockerfile")
 PUBLIC_PORTS = {"80", "443"}
@@ -71,7 +72,7 @@ def compose(root: Path = ROOT) -> Outcome:
     if find("docker-compose") is None:
         return skipped("docker-compose")
     problems: list[str] = []
-    for profile, files in (("full", (COMPOSE,)), ("minimal", (COMPOSE, MINIMAL))):
+    for profile, files in (("full", (COMPOSE,)), ("minimal", (COMPOSE, MINIMAL)), ("full", (COMPOSE, TLS))):
         try:
             services = resolved(root, *files)["services"]
         except ValueError as error:
@@ -189,8 +190,9 @@ def bus(root: Path = ROOT) -> Outcome:
     from titan.servers.binaries import Kind, find_binary
 
     path = root / "ops" / "nats" / "nats.conf"
-    if root == ROOT and path.read_text() != render.conf():
-        return False, "ops/nats/nats.conf is stale. Run: .venv/bin/python ops/nats/render.py"
+    fresh = path.read_text() == render.conf() and render.TLS_CONF.read_text() == render.tls()
+    if root == ROOT and not fresh:
+        return False, "ops/nats/nats.conf or nats-tls.conf is stale. Run: .venv/bin/python ops/nats/render.py"
     try:
         server = find_binary(Kind.NATS).path
     except TitanError:

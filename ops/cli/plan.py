@@ -25,6 +25,7 @@ from titan.policy import load_policy
 from titan.runtime import DEFAULT_PORTS, ApiTokens, HmacKey, VenueAddress
 from titan.servers import Layout, PortBook
 from titan.settings import LIVE_CONFIRMATION, Settings
+from titan.tls import tls_files
 
 ROOT = Path(__file__).resolve().parents[2]
 FAST_SPEED = 60.0
@@ -245,6 +246,7 @@ def make_plan(settings: Settings, flags: Flags) -> LaunchPlan:
             **_memory(settings),
             "auto_arm": not live,
             "traces_url": settings.traces_url,
+            "nats_tls": tls_files(settings.nats_tls_ca, settings.nats_tls_cert, settings.nats_tls_key),
             "execution_mode": settings.execution_mode,
             "router_standby": settings.router_standby,
             "hmac_key": current,

@@ -42,6 +42,7 @@ from titan.logs import get_logger
 from titan.metrics import Metrics
 from titan.runtime import Runtime
 from titan.tasks import end_all
+from titan.tls import transport
 
 R = TypeVar("R", bound=Message)
 
@@ -100,7 +101,7 @@ class Bus:
             password=password or None,
             name=f"titan-{service}",
             inbox_prefix=inbox_of(service),
-            allow_reconnect=True,
+            **transport(runtime.nats_tls),
             max_reconnect_attempts=-1,
             reconnect_time_wait=0.1,
             ping_interval=5,

@@ -8,6 +8,7 @@ caller waiting: the limit is the caller's. Never: a judgement.
 from __future__ import annotations
 
 import json
+import ssl
 
 import asyncpg
 
@@ -17,10 +18,10 @@ from titan.servers.probe import ask
 SHUTTING_DOWN = "shutting down"
 
 
-async def nats_answers(port: int, user: str, password: str) -> bool:
+async def nats_answers(port: int, user: str, password: str, tls: ssl.SSLContext | None = None) -> bool:
     """Logs in and waits for the PONG."""
     login = json.dumps({"user": user, "pass": password, "verbose": False, "pedantic": False, "name": "titan-guardian"})
-    answer = await ask(port, f"CONNECT {login}\r\nPING\r\n".encode(), b"PONG\r\n")
+    answer = await ask(port, f"CONNECT {login}\r\nPING\r\n".encode(), b"PONG\r\n", tls=tls)
     return b"PONG\r\n" in answer or b"-ERR" in answer
 
 

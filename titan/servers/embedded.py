@@ -14,6 +14,7 @@ from titan.servers.layout import Layout
 from titan.servers.ports import PortBook
 from titan.servers.process import ServerProcess
 from titan.servers.spec import ServerSpec
+from titan.tls import TlsFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +35,12 @@ class Addresses:
 
 @asynccontextmanager
 async def embedded(
-    home: Path | str, kinds: Collection[Kind] = tuple(Kind), *, durable: bool = True
+    home: Path | str, kinds: Collection[Kind] = tuple(Kind), *, durable: bool = True, nats_tls: TlsFiles | None = None
 ) -> AsyncIterator[Addresses]:
     """Starts the servers of `kinds` under `home`, gives their addresses, stops them at the end in reverse order.
 
-    `durable=False` lets PostgreSQL skip fsync. Errors: those of `ServerProcess.start` and of the builders; nothing is left running.
+    `durable=False` lets PostgreSQL skip fsync; `nats_tls` makes NATS speak TLS and nothing else.
+    Errors: those of `ServerProcess.start` and of the builders; nothing is left running.
     """
     layout = Layout.of(home)
     book = PortBook(layout.run)
@@ -50,7 +52,7 @@ async def embedded(
             stack.push_async_callback(process.stop)
 
         if Kind.NATS in kinds:
-            bus = nats.build(layout, book)
+            bus = nats.build(layout, book, tls=nats_tls)
             await run(bus.spec)
             addresses = replace(addresses, nats_url=bus.url, nats_user=bus.user, nats_password=bus.password)
         if Kind.POSTGRES in kinds:

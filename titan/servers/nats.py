@@ -22,6 +22,7 @@ from titan.servers.layout import Layout
 from titan.servers.ports import LOOPBACK, PortBook
 from titan.servers.probe import ask
 from titan.servers.spec import ServerSpec, bare_env
+from titan.tls import TlsFiles
 
 USER = OWNER
 ACCOUNT = "TITAN"
@@ -61,8 +62,9 @@ def build(
     port: int | None = None,
     more_users: Sequence[NatsUser] = (),
     sync_always: bool = False,
+    tls: TlsFiles | None = None,
 ) -> NatsServer:
-    """The NATS server of a home. Errors: `MissingServer`, `PortTaken`."""
+    """The NATS server of a home. With `tls` every client must prove itself too. Errors: `MissingServer`, `PortTaken`, `ConfigError`."""
     binary = find_binary(Kind.NATS)
     client_port = book.claim("nats", port)
     monitor_port = book.claim("nats_monitor")
@@ -72,14 +74,15 @@ def build(
     conf = layout.run / "nats.conf"
     users = (NatsUser(USER, password), *service_users(layout), *more_users)
     _move_global_account(data_dir)
-    write_private(conf, _conf(layout, client_port, monitor_port, users, sync_always))
+    write_private(conf, _conf(layout, client_port, monitor_port, users, sync_always, tls))
+    seen = None if tls is None else tls.client()
 
     async def ready() -> bool:
         # The server listens before JetStream has recovered its streams: only the health page speaks for both.
         page = await ask(monitor_port, b"GET /healthz HTTP/1.0\r\n\r\n", b"\r\n")
         if b" 200 " not in page.split(b"\r\n", 1)[0]:
             return False
-        return (await ask(client_port, b"", b"\r\n")).startswith(b"INFO ")
+        return (await ask(client_port, b"", b"\r\n", tls=seen)).startswith(b"INFO ")
 
     spec = ServerSpec(
         name=Kind.NATS.value,
@@ -90,7 +93,7 @@ def build(
         log_file=layout.log_file("nats"),
         run_dir=layout.run,
         ready=ready,
-        alive=partial(nats_answers, client_port, USER, password),
+        alive=partial(nats_answers, client_port, USER, password, seen),
         trouble=partial(nats_trouble, monitor_port),
         ports=(client_port, monitor_port),
     )
@@ -112,7 +115,9 @@ def _move_global_account(data_dir: Path) -> None:
         nameless.rename(named)
 
 
-def _conf(layout: Layout, port: int, monitor_port: int, users: Sequence[NatsUser], sync_always: bool) -> str:
+def _conf(
+    layout: Layout, port: int, monitor_port: int, users: Sequence[NatsUser], sync_always: bool, tls: TlsFiles | None
+) -> str:
     system, _ = layout.secret("nats_sys")
     return "\n".join(
         [
@@ -126,7 +131,24 @@ def _conf(layout: Layout, port: int, monitor_port: int, users: Sequence[NatsUser
             f"  max_file_store: {MAX_FILE_STORE}",
             *(["  sync_interval: always"] if sync_always else []),
             "}",
+            *([] if tls is None else [tls_conf(tls)]),
             accounts_conf(users, json.dumps(system)),
+        ]
+    )
+
+
+def tls_conf(files: TlsFiles) -> str:
+    """The server's transport: its certificate, and the authority that every client's must be signed by; plain text is refused."""
+    return "\n".join(
+        [
+            "tls {",
+            f"  cert_file: {json.dumps(str(files.cert))}",
+            f"  key_file: {json.dumps(str(files.key))}",
+            f"  ca_file: {json.dumps(str(files.ca))}",
+            "  verify: true",
+            "  handshake_first: true",
+            "  timeout: 5",
+            "}",
         ]
     )
 

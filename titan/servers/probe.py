@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 
 from titan.servers.ports import LOOPBACK
 
 
-async def ask(port: int, question: bytes, enough: bytes, limit: int = 65536) -> bytes:
+async def ask(
+    port: int, question: bytes, enough: bytes, limit: int = 65536, tls: ssl.SSLContext | None = None
+) -> bytes:
     """Sends `question` to a loopback port and reads until `enough` was seen, the other side closes, or `limit` bytes came."""
-    reader, writer = await asyncio.open_connection(LOOPBACK, port)
+    reader, writer = await asyncio.open_connection(LOOPBACK, port, ssl=tls)
     try:
         writer.write(question)
         await writer.drain()
