@@ -70,7 +70,7 @@ BREAKS: list[tuple[str, str, str, str, str]] = [
     ("images", "Dockerfile", "USER 1001:1001", "USER root", "ends as root"),
     ("images", "Dockerfile", "python:3.11.14-slim-bookworm", "python:latest", "no fixed tag"),
     ("images", "Dockerfile", "WORKDIR /app", "WORKDIR app", "DL3000"),
-    ("images", "docker-compose.prod.yml", "postgres:16.10-bookworm", "postgres", "postgres has no fixed tag"),
+    ("images", "docker-compose.prod.yml", "postgres:18.1-bookworm", "postgres", "postgres has no fixed tag"),
     ("scripts", "ops/scripts/compose.sh", 'cd "$root"', "cd $root", "SC2086"),
     ("units", "ops/systemd/titan.service", "Type=oneshot", "Type=twoshot", "twoshot"),
     ("units", "ops/systemd/titan-guardian.service", "Restart=always", "Restrat=always", "Restrat"),
