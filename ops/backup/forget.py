@@ -2,7 +2,7 @@
 
 Guarantees: the books (orders, fills, positions, double entries) are never touched, they are made anew from their first fill;
 what is younger than its time stays; rows go in batches, so nobody waits long for a lock; without `apply` only counts. Times are
-wall times. Never: a row of a table that is not in the list.
+wall times. A table kept by month loses whole months, when their last moment is over. Never: a row of a table that is not in the list.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
+
+from titan.store import database_errors
+from titan.store.partitions import PARTITIONED, drop_part, over
 
 YEAR_DAYS = 365.25
 BATCH = 5_000
@@ -32,11 +35,16 @@ class Rule:
     first: str = ""
     """A table whose rows hang on these, removed with them: its reference."""
 
+    @property
+    def rest(self) -> str:
+        """Where rows go one by one: the table, or its part for what no month took."""
+        return f"{self.table}_rest" if self.table in PARTITIONED else self.table
+
 
 _BOOKED = "(extract(epoch FROM booked_at) * 1000)"
 RULES: tuple[Rule, ...] = (
     Rule("order_events", 7 * YEAR_DAYS, "ts_ms", "term, journal_seq, client_order_id"),
-    Rule("audit_events", 7 * YEAR_DAYS, _BOOKED, "event_id"),
+    Rule("audit_events", 7 * YEAR_DAYS, "ts_ms", "event_id, ts_ms"),
     Rule("brain_decisions", 3 * YEAR_DAYS, _BOOKED, "decision_id"),
     Rule("rejects", 3 * YEAR_DAYS, "ts_ms", "reject_id"),
     Rule("alerts", 3 * YEAR_DAYS, "ts_ms", "event_id"),
@@ -60,7 +68,10 @@ class Forgotten:
 
 
 async def forget(connection: asyncpg.Connection, now: dt.datetime, *, apply: bool) -> list[Forgotten]:
-    """Removes rows whose time is over, or counts them. A table that is not there has none."""
+    """Removes rows whose time is over, or counts them. A table that is not there has none.
+
+    Raises Transient when a lock could not be had in time: what went stays gone, the rest waits for the next time.
+    """
     done = []
     for rule in RULES:
         if await connection.fetchval("SELECT to_regclass($1)", rule.table) is None:
@@ -72,17 +83,27 @@ async def forget(connection: asyncpg.Connection, now: dt.datetime, *, apply: boo
 
 
 async def _count(connection: asyncpg.Connection, rule: Rule, limit_ms: int) -> int:
-    return int(await connection.fetchval(f"SELECT count(*) FROM {rule.table} WHERE {rule.age} < $1", limit_ms))
+    total = int(await connection.fetchval(f"SELECT count(*) FROM {rule.rest} WHERE {rule.age} < $1", limit_ms))
+    for part in await _months(connection, rule, limit_ms):
+        total += int(await connection.fetchval(f"SELECT count(*) FROM {part}"))
+    return total
+
+
+async def _months(connection: asyncpg.Connection, rule: Rule, limit_ms: int) -> list[str]:
+    return await over(connection, rule.table, limit_ms) if rule.table in PARTITIONED else []
 
 
 async def _remove(connection: asyncpg.Connection, rule: Rule, limit_ms: int) -> int:
     total = 0
-    chosen = f"SELECT {rule.key} FROM {rule.table} WHERE {rule.age} < $1 LIMIT {BATCH}"
+    with database_errors("let a month go"):
+        for part in await _months(connection, rule, limit_ms):
+            total += await drop_part(connection, rule.table, part)
+    chosen = f"SELECT {rule.key} FROM {rule.rest} WHERE {rule.age} < $1 LIMIT {BATCH}"
     while True:
         async with connection.transaction():
             if rule.first:
                 await connection.execute(f"DELETE FROM {rule.first} WHERE ({rule.key}) IN ({chosen})", limit_ms)
-            done = await connection.execute(f"DELETE FROM {rule.table} WHERE ({rule.key}) IN ({chosen})", limit_ms)
+            done = await connection.execute(f"DELETE FROM {rule.rest} WHERE ({rule.key}) IN ({chosen})", limit_ms)
         gone = int(done.rpartition(" ")[2])
         total += gone
         if gone < BATCH:

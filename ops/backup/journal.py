@@ -13,7 +13,7 @@ import shutil
 import sqlite3
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from ops.backup.place import Backup
 from titan.errors import Rejected
 from titan.files import private_dir
 from titan.journal import SNAPSHOT, JournalCorrupt, JournalFailed, read_rows, verify_file
+from titan.journal.archive import archive_directory
 
 SIDECARS = ("-wal", "-shm", "-journal")
 # The snapshot's term may have been followed by this many restarts that nothing else recorded.
@@ -75,6 +76,24 @@ def compacted_up_to(path: Path) -> int:
     """The row up to which a journal is one snapshot; 0 for one that begins with its first row. Raises JournalFailed."""
     first = read_rows(path, 0, 1)
     return first[0].seq if first and first[0].kind == SNAPSHOT else 0
+
+
+def place_archive(backups: Iterable[Backup], path: Path) -> list[str]:
+    """Puts back what was compacted out of the journal at `path` and is not beside it; their names. Blocks. Raises Damaged."""
+    folder = private_dir(archive_directory(path))
+    placed = []
+    for backup in backups:
+        target = folder / f"{backup.name}.db"
+        if target.exists() and not usable(target):
+            continue
+        backup.check()
+        with unpack_journal(backup) as plain:
+            draft = target.with_suffix(".restored")
+            shutil.copyfile(plain, draft)
+            draft.chmod(0o600)
+            draft.replace(target)
+        placed.append(target.name)
+    return placed
 
 
 def place_journal(plain: Path, path: Path, ledger_term: int, stamp: str) -> Path | None:

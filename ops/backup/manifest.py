@@ -27,11 +27,13 @@ class Damaged(TitanError):
 
 
 class Kind(StrEnum):
-    """What was backed up. DUMP: the ledger as SQL; BASE: its cluster's files; JOURNAL: the router's memory."""
+    """What was backed up. DUMP: the ledger as SQL; BASE: its cluster's files; JOURNAL: the router's memory; ARCHIVE: what
+    was compacted out of it, each copy once and for good."""
 
     DUMP = "dump"
     BASE = "base"
     JOURNAL = "journal"
+    ARCHIVE = "archive"
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,7 @@ class ObjectStore:
 
     def stamps(self, kind: Kind) -> list[str]:
         """The finished backups of a kind that lie there, oldest first. Raises StoreFailed."""
-        folder = {Kind.DUMP: "db", Kind.BASE: "base", Kind.JOURNAL: ""}[kind]
+        folder = {Kind.DUMP: "db", Kind.BASE: "base", Kind.JOURNAL: "", Kind.ARCHIVE: "archive"}[kind]
         from pyarrow.fs import FileSelector
 
         try:

@@ -1,7 +1,8 @@
 """Where backups lie, and what they are called.
 
 `<root>/backup-2026-01-31T02-00-00.db.gz` journal · `<root>/db/titan_brain_2026-01-31T02-00-00_label.sql` dump, and
-`titan_brain_2026-01-31.sql`, a link to the last dump of that day · `<root>/base/2026-01-31T02-00-00/` cluster.
+`titan_brain_2026-01-31.sql`, a link to the last dump of that day · `<root>/base/2026-01-31T02-00-00/` cluster ·
+`<root>/archive/titan_execution-000000012345.db.gz` the journal as it was when it was compacted at that row.
 Each has a manifest beside it. Guarantees: the names sort by time. Never: a name without its time.
 """
 
@@ -55,7 +56,7 @@ class Place:
     def at(cls, root: Path) -> Place:
         """The place, made when it is missing, open to its owner only."""
         place = cls(root.expanduser().absolute())
-        for folder in (place.root, place.dumps, place.bases):
+        for folder in (place.root, place.dumps, place.bases, place.archive):
             private_dir(folder)
         return place
 
@@ -69,9 +70,14 @@ class Place:
         """The ledger's cluster as files: with the archived log it leads to any second."""
         return self.root / "base"
 
+    @property
+    def archive(self) -> Path:
+        """What was compacted out of the journal."""
+        return self.root / "archive"
+
     def folder(self, kind: Kind) -> Path:
         """Where the manifests of a kind lie."""
-        return {Kind.DUMP: self.dumps, Kind.BASE: self.bases, Kind.JOURNAL: self.root}[kind]
+        return {Kind.DUMP: self.dumps, Kind.BASE: self.bases, Kind.JOURNAL: self.root, Kind.ARCHIVE: self.archive}[kind]
 
     def manifest_path(self, kind: Kind, stamp: str) -> Path:
         """The manifest of one backup."""

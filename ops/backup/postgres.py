@@ -155,9 +155,11 @@ class Tools:
         )  # fmt: skip
 
     def dump(self, server: Server, target: Path, *, snapshot: str = "") -> None:
-        """Writes a database as SQL. Blocks. Raises ToolFailed."""
+        """Writes a database as SQL, without rights: those come from the registry. Blocks. Raises ToolFailed."""
         wanted = [f"--snapshot={snapshot}"] if snapshot else []
-        self.run("pg_dump", "--no-owner", "--format=plain", f"--file={target}", *wanted, server=server)
+        self.run(
+            "pg_dump", "--no-owner", "--no-privileges", "--format=plain", f"--file={target}", *wanted, server=server
+        )
         descriptor = os.open(target, os.O_RDONLY)
         try:
             os.fsync(descriptor)

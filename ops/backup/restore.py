@@ -21,7 +21,7 @@ from pathlib import Path
 import asyncpg
 
 from ops.backup.contents import contents_of
-from ops.backup.journal import compacted_up_to, journal_lock, place_journal, unpack_journal, usable
+from ops.backup.journal import compacted_up_to, journal_lock, place_archive, place_journal, unpack_journal, usable
 from ops.backup.ledger import Ledger, open_ledger
 from ops.backup.manifest import Contents, Damaged, Kind
 from ops.backup.place import Backup, Place, parse_moment, stamp_of
@@ -33,6 +33,7 @@ from titan.halt import write_halt
 from titan.servers import Layout
 from titan.servers.unprivileged import reachable_data_dir, server_user
 from titan.settings import Settings
+from titan.store import give_rights
 
 ARCHIVE_PATIENCE_S = 30.0
 ARCHIVE_POLL_S = 0.05
@@ -101,7 +102,9 @@ def refuse_while_writers_run(home: Path) -> None:
 def wal_folder(home: Path, settings: Settings, system_id: str) -> Path:
     """Where the archived log of a cluster lies."""
     if settings.wal_archive:
-        return Path(settings.wal_archive)
+        # Compose keeps one folder a cluster in it; an archive that somebody else keeps may be of one cluster only.
+        kept = Path(settings.wal_archive)
+        return kept / system_id if (kept / system_id).is_dir() else kept
     layout = Layout.of(home)
     return reachable_data_dir(layout.data / "postgres_wal", layout.home, server_user()) / system_id
 
@@ -170,6 +173,9 @@ async def restore(wanted: Wanted, say: Say) -> Restored:
                         old = await asyncio.to_thread(place_journal, plain, journal, term, stamp)
                     aside += [str(old)] if old is not None else []
                     placed = snapshot.name
+                back = await asyncio.to_thread(place_archive, wanted.place.all(Kind.ARCHIVE), journal)
+                if back:
+                    step(f"putting {len(back)} copies of the compacted journal back")
                 step("putting the fresh database in the old one's place")
                 mark_open(wanted.home)
                 write_halt(
@@ -276,6 +282,8 @@ async def _load(ledger: Ledger, dump: Path, fresh: str, expected: Contents) -> C
     connection = await server.connect()
     try:
         found = await contents_of(connection)
+        # A dump carries no rights: they come from the registry, as everywhere.
+        await give_rights(connection)
     finally:
         await connection.close()
     wrong = expected.differences(found)

@@ -20,7 +20,9 @@ DAY = dt.timedelta(days=1)
 
 
 def outdated(backups: list[Backup], kind: Kind, now: dt.datetime) -> list[Backup]:
-    """The backups of a kind whose time is over; never the last one."""
+    """The backups of a kind whose time is over; never the last one, nor anything of the journal's archive."""
+    if kind not in KEEP_DAYS:
+        return []
     limit_ms = (now - KEEP_DAYS[kind] * DAY).timestamp() * 1000
     return [each for each in backups[:-1] if each.manifest.taken_ms < limit_ms]
 

@@ -24,6 +24,8 @@ from ops.backup.manifest import BLOCK, Damaged, Kind, Manifest, sums
 from ops.backup.place import DUMP_PREFIX, JOURNAL_PREFIX, Backup, Place, checked_label, stamp_of
 from titan.backups import Status, read_status, write_status
 from titan.journal import backup as copy_journal
+from titan.journal import verify_file
+from titan.journal.archive import archive_directory
 from titan.settings import Settings
 
 ALL = (Kind.DUMP, Kind.BASE, Kind.JOURNAL)
@@ -48,7 +50,7 @@ async def take(wish: Wish, say: Say) -> list[Backup]:
     stamp = _free_stamp(wish)
     made: list[Backup] = []
     if {Kind.DUMP, Kind.BASE} & set(wish.kinds):
-        async with open_ledger(wish.home, wish.settings) as ledger:
+        async with open_ledger(wish.home, wish.settings, "backup") as ledger:
             if Kind.DUMP in wish.kinds:
                 say("dumping the ledger")
                 made.append(await _dump(wish, stamp, ledger))
@@ -62,6 +64,8 @@ async def take(wish: Wish, say: Say) -> list[Backup]:
     if Kind.JOURNAL in wish.kinds and journal.exists():
         say("copying the journal")
         made.append(await asyncio.to_thread(_journal, wish, stamp, journal))
+        # After the journal: a compaction in between leaves its rows in one of them.
+        made += await asyncio.to_thread(_archive, wish, journal)
     if wish.verify:
         for each in made:
             await asyncio.to_thread(check_backup, each)
@@ -172,6 +176,39 @@ def _journal(wish: Wish, stamp: str, journal: Path) -> Backup:
     return _written(wish.place, manifest)
 
 
+def _archive(wish: Wish, journal: Path) -> list[Backup]:
+    """The copies that were set aside when the journal was compacted, and are in no backup yet."""
+    made = []
+    for copy in sorted(archive_directory(journal).glob(f"{journal.stem}-*.db")):
+        if wish.place.manifest_path(Kind.ARCHIVE, copy.stem).exists():
+            continue
+        target = wish.place.archive / f"{copy.name}.gz"
+        draft = target.with_suffix(".partial")
+        try:
+            with copy.open("rb") as source, gzip.open(draft, "wb", compresslevel=6) as packed:
+                shutil.copyfileobj(source, packed, BLOCK)
+            draft.chmod(0o600)
+            _finish([(draft, target)])
+        finally:
+            draft.unlink(missing_ok=True)
+        verdict = verify_file(copy)
+        made.append(
+            _written(
+                wish.place,
+                Manifest(
+                    Kind.ARCHIVE,
+                    copy.stem,
+                    wish.label,
+                    _wall_ms(),
+                    sums([target], wish.place.archive),
+                    last_seq=verdict.last_seq,
+                    term=verdict.term,
+                ),
+            )
+        )
+    return made
+
+
 def _finish(moves: Iterable[tuple[Path, Path]]) -> None:
     """Makes files durable, then gives them their names."""
     for draft, target in moves:
@@ -220,7 +257,7 @@ async def verify_dump(backup: Backup, ledger: Ledger) -> Backup:
 def check_backup(backup: Backup) -> None:
     """Reads a backup's files again, and a journal's chain. Blocks. Raises Damaged."""
     backup.check()
-    if backup.manifest.kind is Kind.JOURNAL:
+    if backup.manifest.kind in (Kind.JOURNAL, Kind.ARCHIVE):
         with unpack_journal(backup):
             pass
 
@@ -246,6 +283,8 @@ def _note(home: Path, made: list[Backup]) -> None:
     """Tells the running Titan how old its backups are."""
     known = read_status(home)
     for each in made:
+        if each.manifest.kind is Kind.ARCHIVE:
+            continue
         known = Status(**{**known.as_dict(), f"{each.manifest.kind.value}_ms": each.manifest.taken_ms})
     write_status(home, known)
 

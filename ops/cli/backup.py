@@ -106,7 +106,8 @@ def restore(
     if from_s3:
         store = ObjectStore(settings)
         for kind in Kind:
-            for stamp in store.stamps(kind)[-1:]:
+            # Of the archive every copy: together with the journal they are its whole history.
+            for stamp in store.stamps(kind)[0 if kind is Kind.ARCHIVE else -1 :]:
                 store.fetch(kind, stamp, place)
     if listing:
         _list(place, as_json)
