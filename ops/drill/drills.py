@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ops.drill.report import Report
+from ops.drill.rotation import rotate_database, rotate_hmac
 from ops.drill.stage import Broken, Stage
 from protos import system_pb2, trading_pb2
 from titan.policy import load_policy
@@ -197,6 +198,8 @@ DRILLS: dict[str, Drill] = {
         Drill("kill-switch", "a halt stops openings and outlives a restart", "weekly", kill_switch),
         Drill("nats-outage", "the bus dies and nothing is lost", "weekly", nats_outage),
         Drill("postgres-outage", "the ledger dies and trading goes on", "weekly", postgres_outage),
+        Drill("rotate-database", "the ledger's passwords change while it trades", "monthly", rotate_database),
+        Drill("rotate-hmac", "the signing key changes and nothing is lost or forged", "monthly", rotate_hmac),
         Drill("restore", "ledger and journal are destroyed and come back", "monthly", restore),
     )
 }

@@ -84,9 +84,13 @@ class Stage:
         # `up --detach` has no JSON of its own.
         self.command("up", "--detach", "--feed", "synthetic:42", "--speed", "60", timeout_s=START_TIMEOUT_S)
 
-    def down(self) -> None:
-        """Ends it in order."""
-        self.command("down", timeout_s=120.0)
+    def down(self, *, keep_servers: bool = False) -> None:
+        """Ends it in order; the servers and the venue may stay."""
+        self.command("down", *(["--keep-servers"] if keep_servers else []), timeout_s=120.0)
+
+    def use(self, settings: dict[str, str]) -> None:
+        """Other settings from the next start on."""
+        self._settings = {**self._settings, **settings}
 
     def order(self, verb: str, reason: str) -> trading_pb2.OperatorReceipt:
         """Gives an operator's order. Raises Rejected, NotRunning, TimedOut."""
