@@ -23,21 +23,24 @@ from supervisors.control import GUARDIAN_SOCKET, Answer, ControlServer, Fields
 from supervisors.cores import CorePlan, keep_off, plan_cores
 from supervisors.events import Command, Effect, Event, Exited, StartChild, SupervisorReady, Tick, Verb
 from supervisors.launch import LaunchPlan
+from supervisors.ledger import LedgerKeeper
 from supervisors.nested import TreeMachine
 from supervisors.processes import Reaper, adopt_orphans, kill_all, raise_descriptor_limit
 from supervisors.pulse import check_socket_path
 from supervisors.ray_node import RayNode, family_of
 from supervisors.ray_stack import RayStack
 from supervisors.runner import Life, Runner
-from supervisors.server_life import SERVERS, ServerLauncher
+from supervisors.server_life import POSTGRES, SERVERS, ServerLauncher
 from supervisors.server_watch import ServerWatch
 from supervisors.spec import ChildSpec, Escalation, Intensity, SupervisorSpec
 from supervisors.state import GuardianState, Lock, Stage, StateFile, read_state, stop
 from supervisors.tree import STANDBY_GROUPS, TITAN_GROUPS, load_groups, needed_of
 from titan.errors import ConfigError, ExitCode, TitanError
 from titan.files import private_dir
+from titan.ledger_access import with_login
 from titan.logs import Log, configure
 from titan.runtime import Runtime
+from titan.servers import Layout
 from titan.servers.identity import ProcessId
 
 __all__ = ["GuardianState", "main", "read_state", "stop"]
@@ -74,6 +77,7 @@ class Guardian:
         self._state = state
         self._log = log
         self._servers = ServerLauncher(plan)
+        self._ledger = LedgerKeeper(Layout.of(plan.home), log)
         self._errors: dict[str, TitanError] = {}
         self._stack: RayStack | None = None
         self._was_up = False
@@ -92,7 +96,12 @@ class Guardian:
         self._say(f"starting {child}")
         try:
             if child != RAY:
-                return await self._servers.launch(child)
+                started = await self._servers.launch(child)
+                if child == POSTGRES:
+                    self._ledger.tell(self._servers.addresses.postgres_dsn)
+                return started
+            if self._plan.external is not None:
+                self._ledger.tell(self._plan.external.postgres_dsn)
             node = RayNode(
                 self._plan.home,
                 dashboard=self._plan.dashboard,
@@ -149,8 +158,9 @@ class Guardian:
         self.runner.post(Command(Verb.START))
         watch = asyncio.get_running_loop().create_task(self._watch.run(), name="server-watch")
         reaper = asyncio.get_running_loop().create_task(self._reap(), name="reaper")
+        ledger = asyncio.get_running_loop().create_task(self._ledger.run(), name="ledger")
         broken = asyncio.get_running_loop().create_task(self.runner.failed(), name="supervision")
-        for essential in (broken, watch):
+        for essential in (broken, watch, ledger):
             # A guardian that no longer supervises must not look as if it did.
             essential.add_done_callback(lambda task: None if task.cancelled() else self.ask_to_stop())
         await self._settled.wait()
@@ -163,6 +173,7 @@ class Guardian:
         self._control.close()
         watch.cancel()
         reaper.cancel()
+        ledger.cancel()
         broken.cancel()
         self._state.say(Stage.STOPPED, "stopped")
         return ExitCode.OK
@@ -227,9 +238,11 @@ class Guardian:
             symbols=plan.symbols or Runtime.model_fields["symbols"].default,
             venues=(to.venue,) if to.venue is not None else plan.venues,
             nats_url=external.nats_url if external else to.nats_url,
+            nats_tls=plan.nats_tls,
             nats_user=external.nats_user if external else "",
             nats_password=external.nats_password if external else "",
-            postgres_dsn=external.postgres_dsn if external else to.postgres_dsn,
+            # Without the owner's login: each service has its own.
+            postgres_dsn=with_login(external.postgres_dsn if external else to.postgres_dsn, ""),
             redis_url=external.redis_url if external else to.redis_url,
             ports={**plan.ports, **paper_ports},
             hmac_key=plan.hmac_key,

@@ -9,12 +9,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from titan.access import OWNER
 from titan.errors import ConfigError, NotRunning
 from titan.files import private_dir, write_private
+from titan.ledger_access import LedgerLogin, role_of, secret_name, with_login
+from titan.tls import TlsFiles
 
 RUNTIME_FILE = "runtime.json"
 OWNER_SECRET = "nats_password"
@@ -81,6 +84,7 @@ class Runtime(BaseModel):
     nats_url: str = ""
     nats_user: str = ""
     nats_password: str = ""
+    nats_tls: TlsFiles | None = None
     postgres_dsn: str = ""
     redis_url: str = ""
     ports: dict[str, int] = Field(default_factory=dict)
@@ -147,6 +151,16 @@ class Runtime(BaseModel):
             raise ConfigError(
                 f"{service} has no login at the bus ({path} is absent): add it to the subjects it uses in titan/subjects.py"
             ) from None
+
+    def ledger(self, login: str) -> LedgerLogin:
+        """How a service reaches the ledger: as its own role, or with the login that the run's address carries for all.
+
+        Raises ValueError for a login that the ledger has no role for.
+        """
+        role = role_of(login)
+        if not self.postgres_dsn or urlsplit(self.postgres_dsn).username:
+            return LedgerLogin(self.postgres_dsn)
+        return LedgerLogin(with_login(self.postgres_dsn, role.name), self.run_dir / "secrets" / secret_name(role.login))
 
     def as_owner(self) -> Runtime:
         """The same run with the login that may do everything: for tools and tests. Raises ConfigError without one."""

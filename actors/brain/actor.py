@@ -325,7 +325,7 @@ class Brain(Actor):
     async def _probe_database(self) -> Component:
         try:
             async with asyncio.timeout(DATABASE_TIMEOUT_S):
-                connection = await asyncpg.connect(self.runtime.postgres_dsn)
+                connection = await asyncpg.connect(self.runtime.ledger("brain").url)
                 try:
                     await connection.fetchval("SELECT 1")
                 finally:

@@ -109,7 +109,7 @@ class Execution(Actor):
         books: OpenBooks | None = None
         while books is None:
             try:
-                books = await open_books(self.runtime.postgres_dsn, self.account, self.clock, links)
+                books = await open_books(self.runtime.ledger("execution"), self.account, self.clock, links)
             except Transient as error:
                 self.knowledge.starting = str(error)
                 await asyncio.sleep(STORE_RETRY_S)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import asyncpg
 
@@ -21,10 +20,11 @@ from actors.execution.scribe import Scribe
 from actors.execution.spans import TracedWriter
 from actors.execution.venue import VenueSource
 from titan.clock import Clock
-from titan.store import Migrator, connect, load_migrations
+from titan.errors import Transient
+from titan.ledger_access import LedgerLogin
+from titan.store import MIGRATIONS, Migration, Migrator, connect, load_migrations
 from titan.tracing import Tracer
 
-MIGRATIONS = Path(__file__).resolve().parents[2] / "ops" / "migrations"
 CONNECTIONS = 6
 
 
@@ -52,11 +52,11 @@ class Links:
     tracer: Tracer | None = None
 
 
-async def open_books(dsn: str, account: Account, clock: Clock, links: Links) -> OpenBooks:
+async def open_books(login: LedgerLogin, account: Account, clock: Clock, links: Links) -> OpenBooks:
     """Opens the ledger of an account. Raises Transient while PostgreSQL is away, ConfigError for a foreign schema."""
-    pool = await connect(dsn, application="titan-execution", max_size=CONNECTIONS)
+    pool = await connect(login, application="titan-execution", max_size=CONNECTIONS)
     try:
-        applied = await Migrator(pool, load_migrations(MIGRATIONS)).run()
+        applied = await _migrated(pool)
         books, records = Books(pool), Records(pool, account)
         writer = books if links.tracer is None else TracedWriter(books, links.tracer)
         scribe = Scribe(writer, links.on_written, links.on_store)
@@ -76,3 +76,16 @@ async def open_books(dsn: str, account: Account, clock: Clock, links: Links) -> 
     except BaseException:
         pool.terminate()
         raise
+
+
+async def _migrated(pool: asyncpg.Pool) -> tuple[Migration, ...]:
+    """Brings the schema up to date where this login owns it; else that is the guardian's. Raises Transient until it is."""
+    migrator = Migrator(pool, load_migrations(MIGRATIONS))
+    if await pool.fetchval("SELECT has_schema_privilege(current_schema(), 'CREATE')"):
+        return await migrator.run()
+    missing = await migrator.missing()
+    if missing:
+        raise Transient(
+            f"the ledger lacks migration {missing[0].version:04}_{missing[0].name}: the guardian applies it"
+        )
+    return ()

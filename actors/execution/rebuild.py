@@ -18,10 +18,9 @@ import asyncpg
 from actors.execution.books import Books
 from actors.execution.journal import JournalMirror, news_of
 from actors.execution.news import Adoption, FundingNews, News, OrderNews, WalletNews, plan
-from actors.execution.opening import MIGRATIONS
 from titan.journal.format import AnyRow
 from titan.model import Fill
-from titan.store import Migrator, connect, database_errors, load_migrations
+from titan.store import MIGRATIONS, Migrator, connect, database_errors, load_migrations
 
 ROWS = 500
 SHOWN = 50

@@ -147,7 +147,7 @@ ALERTS = Table(
 AUDIT_EVENTS = Table(
     "audit_events",
     "event_id text, kind text, actor text, summary text, detail jsonb, ts_ms bigint",
-    "ON CONFLICT (event_id) DO NOTHING",
+    "ON CONFLICT (event_id, ts_ms) DO NOTHING",
 )
 
 TRUTH_DIFFERENCES = Table(

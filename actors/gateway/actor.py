@@ -44,7 +44,7 @@ class Gateway(Actor):
         super().__init__(context)
         self.model = ReadModel()
         self.feed = Feed()
-        self.ledger = PostgresLedger(context.runtime.postgres_dsn)
+        self.ledger = PostgresLedger(context.runtime.ledger("gateway"))
         self._server: grpc.aio.Server | None = None
         self._grpc_health = HealthServicer()
         self._supervision = b""

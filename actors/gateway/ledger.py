@@ -17,6 +17,7 @@ from protos import brain_pb2, trading_pb2
 from titan import codec
 from titan.actor import Component
 from titan.errors import Transient
+from titan.ledger_access import LedgerLogin
 from titan.model import Action, OrderRole, OrderState, OrderType, Phase, Side
 from titan.money import text_of
 from titan.store import connect, queries
@@ -102,25 +103,25 @@ def decision_message(row: queries.DecisionRow) -> brain_pb2.Decision:
 
 @contextmanager
 def _migrated() -> Iterator[None]:
-    """The execution actor makes the tables at its start; until then the ledger is away, not broken."""
+    """The guardian makes the tables and the rights on them; until then the ledger is away, not broken."""
     try:
         yield
-    except asyncpg.UndefinedTableError as error:
+    except (asyncpg.UndefinedTableError, asyncpg.InsufficientPrivilegeError) as error:
         raise Transient(f"the ledger is not set up yet: {error}") from error
 
 
 class PostgresLedger:
     """Reads the ledger; opens its pool when first asked and again after a failure."""
 
-    def __init__(self, dsn: str) -> None:
-        self._dsn = dsn
+    def __init__(self, login: LedgerLogin) -> None:
+        self._login = login
         self._pool: asyncpg.Pool | None = None
         self._answered_ms = 0
         self._error = "not asked yet"
 
     async def _ready(self) -> asyncpg.Pool:
         if self._pool is None:
-            self._pool = await connect(self._dsn, application="titan-gateway", max_size=2, read_only=True)
+            self._pool = await connect(self._login, application="titan-gateway", max_size=2, read_only=True)
         return self._pool
 
     def _note(self, error: Transient | None) -> None:

@@ -87,7 +87,7 @@ class Arena:
             return await self.eyes.venue.answers()
         if name == "postgres":
             try:
-                await read_ledger(runtime.postgres_dsn)
+                await read_ledger(runtime.ledger("reader").url)
             except Transient:
                 return False
             return True

@@ -67,7 +67,7 @@ class Campaign:
         with contextlib.suppress(Transient):
             truth = await eyes.venue.truth()
             self.result.orders, self.result.fills = len(truth.orders), len(truth.fills)
-            self.result.decisions = await read_decisions(eyes.runtime.postgres_dsn)
+            self.result.decisions = await read_decisions(eyes.runtime.ledger("reader").url)
 
     async def show(self, defects: Sequence[Defect]) -> None:
         """Breaks promises on purpose, each once, and notes whether that was noticed. Raises Lost."""

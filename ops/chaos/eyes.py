@@ -202,7 +202,7 @@ class Eyes:
         fresh = [row for row in rows if not kept or row.seq > kept[-1].seq]
         whole = (*kept, *fresh) if rows and rows[0].seq > 1 else rows
         kept.extend(fresh)
-        ledger, alerts = await read_ledger(self.runtime.postgres_dsn)
+        ledger, alerts = await read_ledger(self.runtime.ledger("reader").url)
         return World(
             now_ms=wall_ms(),
             rows=whole,

@@ -11,8 +11,9 @@ from typing import Annotated
 
 import typer
 
-from actors.execution.opening import MIGRATIONS
 from actors.execution.rebuild import Compared, book_history, check
+from ops.backup.ledger import owner_dsn
+from ops.backup.passwords import rotate
 from ops.cli.client import home_of
 from ops.cli.control import Home, Json
 from ops.cli.output import console, emit, show, table
@@ -20,7 +21,8 @@ from titan.errors import ExitCode, NotRunning, TitanError, Transient
 from titan.journal.archive import history
 from titan.money import text_of
 from titan.runtime import Runtime
-from titan.store import Migrator, connect, load_migrations
+from titan.settings import load_settings
+from titan.store import MIGRATIONS, Migrator, connect, load_migrations
 
 app = typer.Typer(help="The double-entry books in PostgreSQL.", no_args_is_help=True)
 
@@ -48,13 +50,29 @@ def rebuild_ledger(
         raise TitanError(str(error)) from error
 
 
+@app.command("rotate")
+def rotate_passwords(home: Home = None, as_json: Json = False) -> None:
+    """Give every role of the ledger a new password while everything runs; no order waits for it. Example: titan ledger rotate."""
+    runtime = Runtime.load(home_of(home))
+    try:
+        roles, ended = asyncio.run(rotate(owner_dsn(runtime, load_settings()), runtime.run_dir / "secrets"))
+    except Transient as error:
+        raise NotRunning(f"{error}; nothing was changed") from error
+    if as_json:
+        emit({"roles": roles, "sessions_ended": ended})
+    else:
+        console.print(
+            f"{len(roles)} roles have new passwords ({', '.join(roles)}); {ended} sessions of the old ones were ended"
+        )
+
+
 async def _check(runtime: Runtime) -> Compared:
     venue = runtime.venue
-    return await check(runtime.postgres_dsn, venue.name, venue.account, history(runtime.journal_path))
+    return await check(owner_dsn(runtime, load_settings()), venue.name, venue.account, history(runtime.journal_path))
 
 
 async def _rebuild(runtime: Runtime) -> tuple[int, int]:
-    pool = await connect(runtime.postgres_dsn, application="titan-rebuild", max_size=2)
+    pool = await connect(owner_dsn(runtime, load_settings()), application="titan-rebuild", max_size=2)
     try:
         await Migrator(pool, load_migrations(MIGRATIONS)).run()
         venue = runtime.venue

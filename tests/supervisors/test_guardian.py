@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import asyncpg
 import psutil
 import pytest
 
@@ -26,7 +27,9 @@ from supervisors.state import Stage
 from tests.supervisors.live import PATIENCE_S, actors, call, commands_below, gone, left_of, notes, until_all_ready
 from tests.waiting import eventually
 from titan.errors import ExitCode, NotRunning
+from titan.ledger_access import LOGINS
 from titan.runtime import DEFAULT_PORTS, ApiTokens, HmacKey, Runtime
+from titan.store import rights_missing
 from titan.testing import POLICY, free_ports
 
 pytestmark = pytest.mark.e2e
@@ -112,6 +115,25 @@ def test_everything_is_up_and_the_runtime_says_where(running: tuple[Path, subpro
     assert all(seen.ready for seen in actors(home).values())
 
 
+def test_the_ledger_is_set_up_and_every_service_has_a_login_of_its_own(
+    running: tuple[Path, subprocess.Popen[str]],
+) -> None:
+    home, _ = running
+    runtime = Runtime.load(home)
+    assert urlsplit(runtime.postgres_dsn).username is None
+
+    async def who(login: str) -> tuple[str, tuple[str, ...]]:
+        connection = await asyncpg.connect(runtime.ledger(login).url)
+        try:
+            return await connection.fetchval("SELECT current_user"), await rights_missing(connection)
+        finally:
+            await connection.close()
+
+    eventually(lambda: "ledger set up" in (home / "logs" / "guardian.jsonl").read_text(), timeout_s=PATIENCE_S)
+    for login in LOGINS:
+        assert asyncio.run(who(login)) == (f"titan_{login}", ())
+
+
 def test_every_socket_of_titan_is_loopback(running: tuple[Path, subprocess.Popen[str]]) -> None:
     _, process = running
     found = {ip for ip, _ in listening(below(process.pid))}
@@ -123,7 +145,7 @@ def test_no_process_shows_a_secret_and_nobody_else_may_read_one(running: tuple[P
     home, process = running
     runtime = Runtime.load(home)
     hidden = {runtime.hmac_key.secret, runtime.venue.api_key, runtime.venue.api_secret}
-    hidden |= {urlsplit(url).password or "" for url in (runtime.postgres_dsn, runtime.redis_url)}
+    hidden.add(urlsplit(runtime.redis_url).password or "")
     hidden |= {path.read_text().strip() for path in (home / "run" / "secrets").iterdir()}
     assert all(len(secret) >= 16 for secret in hidden), "a secret is missing from the runtime"
     for pid in below(process.pid):

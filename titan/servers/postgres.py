@@ -30,6 +30,7 @@ from titan.servers.unprivileged import User, reachable_data_dir, reachable_progr
 
 USER = "titan"
 DATABASE = "titan"
+OWNER_PASSWORD = "postgres_password"
 _INIT_TIMEOUT_S = 120.0
 _IO_METHOD_SINCE = (18,)
 # The second line lets a base backup be taken.
@@ -75,7 +76,7 @@ def build(layout: Layout, book: PortBook, *, port: int | None = None, durable: b
     user = server_user()
     program = reachable_program(binary, layout.home, user)
     data_dir = reachable_data_dir(layout.data / "postgres", layout.home, user)
-    password, new = layout.secret("postgres_password")
+    password, new = layout.secret(OWNER_PASSWORD)
     cluster = _Cluster(program, data_dir, user, binary)
     if not cluster.exists:
         cluster.create(password)

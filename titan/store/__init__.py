@@ -4,16 +4,23 @@ Guarantees: passing errors of the database are Transient; the schema moves forwa
 is under way (that is the router's journal), nor a statement between a signal and its order.
 """
 
-from titan.store.migrations import Applied, Migration, Migrator, load_migrations, pending
+from titan.store.migrations import MIGRATIONS, Applied, Migration, Migrator, load_migrations, pending
 from titan.store.pool import connect, database_errors, is_passing
+from titan.store.rights import Done, give_rights, make_roles, rights_missing, set_up
 
 __all__ = [
+    "MIGRATIONS",
     "Applied",
+    "Done",
     "Migration",
     "Migrator",
     "connect",
     "database_errors",
+    "give_rights",
     "is_passing",
     "load_migrations",
+    "make_roles",
     "pending",
+    "rights_missing",
+    "set_up",
 ]

@@ -18,6 +18,8 @@ import asyncpg
 from titan.errors import ConfigError
 from titan.store.pool import database_errors
 
+MIGRATIONS = Path(__file__).resolve().parents[2] / "ops" / "migrations"
+"""Titan's own schema."""
 LOCK_KEY = 0x7469_7461_6E6D
 _FILE_NAME = re.compile(r"^(\d{4})_([a-z0-9_]+)\.sql$")
 _TABLE = """

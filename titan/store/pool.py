@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import asyncpg
 
 from titan.errors import Transient
+from titan.ledger_access import LedgerLogin
 
 CONNECT_TIMEOUT_S = 5.0
 COMMAND_TIMEOUT_S = 30.0
@@ -21,9 +22,12 @@ _PASSING: tuple[type[BaseException], ...] = (
     asyncio.TimeoutError,
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
+    # A role is made, or its password changed, while its service runs: the next connection reads the new one.
+    asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InsufficientResourcesError,
     asyncpg.SerializationError,
     asyncpg.DeadlockDetectedError,
+    asyncpg.LockNotAvailableError,
     asyncpg.InternalClientError,
 )
 _GONE = ("closed", "closing", "released", "terminated")
@@ -48,7 +52,7 @@ def database_errors(what: str) -> Iterator[None]:
 
 
 async def connect(
-    dsn: str,
+    login: str | LedgerLogin,
     *,
     application: str = "titan",
     min_size: int = 1,
@@ -67,8 +71,10 @@ async def connect(
     if read_only:
         settings["default_transaction_read_only"] = "on"
     with database_errors("be reached"):
+        found = LedgerLogin(login) if isinstance(login, str) else login
         return await asyncpg.create_pool(
-            dsn,
+            found.dsn,
+            password=None if found.secret is None else found.password,
             min_size=min_size,
             max_size=max_size,
             timeout=CONNECT_TIMEOUT_S,

@@ -16,7 +16,6 @@ from actors.execution.auditor import Auditor
 from actors.execution.books import Books
 from actors.execution.core import Account, ExecutionCore, KeepTruth, TruthRun
 from actors.execution.follower import JournalFollower
-from actors.execution.opening import MIGRATIONS
 from actors.execution.rebuild import book_history
 from actors.execution.records import Records
 from actors.execution.scribe import Scribe
@@ -30,7 +29,7 @@ from titan.errors import Transient
 from titan.journal import Journal, Row
 from titan.model import OrderState, Position, Side
 from titan.positions import apply_fill
-from titan.store import Migrator, connect, load_migrations
+from titan.store import MIGRATIONS, Migrator, connect, load_migrations
 from titan.tasks import end_all
 
 NOW_MS = 2_000_000_000_000

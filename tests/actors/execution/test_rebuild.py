@@ -13,12 +13,11 @@ import pytest
 from actors.execution.books import Books
 from actors.execution.journal import JournalMirror
 from actors.execution.news import News, plan
-from actors.execution.opening import MIGRATIONS
 from actors.execution.rebuild import Compared, book_history, check
 from tests.actors.router.story import Story
 from titan.journal import Journal
 from titan.journal.archive import history
-from titan.store import Migrator, connect, load_migrations
+from titan.store import MIGRATIONS, Migrator, connect, load_migrations
 
 EVERYTHING = ("fills", "order_events", "adoptions", "ledger_transactions", "orders", "positions", "round_trips")
 

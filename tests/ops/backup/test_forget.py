@@ -26,7 +26,11 @@ async def fill(pool: asyncpg.Pool, days: float, name: str) -> None:
     await pool.execute(
         "INSERT INTO order_events VALUES (1, $1, 'v', 'a', $2, '', 'NEW', 0, 0, '', '', $1, 0)", at, name
     )
-    await pool.execute("INSERT INTO audit_events VALUES ($1, 'k', 'a', 's', '{}', 0, $2)", name, when)
+    await pool.execute(
+        "INSERT INTO audit_events (event_id, kind, actor, summary, detail, ts_ms) VALUES ($1, 'k', 'a', 's', '{}', $2)",
+        name,
+        at,
+    )
     await pool.execute("INSERT INTO rejects VALUES ($1, '', '', 'X', 'C', '', $2)", name, at)
     await pool.execute("INSERT INTO alerts VALUES ($1, 'c', 's', 's', 'm', '{}', $2)", name, at)
     await pool.execute("INSERT INTO equity_curve VALUES ('v', 'a', 'USDT', $1, 0, 1, 0, 1, 1, 1)", at)

@@ -212,7 +212,7 @@ async def test_nothing_is_restored_while_somebody_works_on_the_books(home: Path)
 async def test_a_client_of_the_ledger_stops_a_restore(backed_up: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with embedded(backed_up, {ServerKind.POSTGRES}) as addresses:
         pool = await connect(addresses.postgres_dsn, application="titan-execution")
-        monkeypatch.setattr("ops.backup.ledger.running_dsn", lambda _: addresses.postgres_dsn)
+        monkeypatch.setattr("ops.backup.ledger.running_dsn", lambda *_: addresses.postgres_dsn)
         with pytest.raises(Rejected, match="titan-execution still works on the ledger"):
             await restored(backed_up)
         await pool.close()
