@@ -1,0 +1,162 @@
+"""Every command of the operations pages is run against a living Titan, or stands here with the reason why not."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from ops.cli import verbs
+from tests.e2e.running import Running, environment
+from tests.ops.test_runbooks import BLOCK, FOLDER, SPAN
+from tests.waiting import eventually
+from titan.errors import ExitCode
+
+pytestmark = pytest.mark.e2e
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted(page for page in FOLDER.rglob("*.md") if page.name != "requirements.md")
+PROGRAMS = ("titan ", "curl ", "docker ", "nats ", "psql ", "sudo ", "ops/scripts/", "scripts/")
+IN_CORE = "docker exec titan-core "
+PORTS = {"3100": "brain_http", "3002": "execution_http", "8080": "execution_loopback", "8081": "scavenger_http"}
+
+_ENGINE = "needs an engine and root: tests/ops/deploy run the scripts against a stand-in for the engine"
+NOT_RUN = {
+    r"titan drill (?!--list)": "each starts a Titan of its own: test_day_two.py runs what they do, timers run them whole",
+    r"titan (down|up|restore (--latest|2026))|titan restore$": "ends what other tests look at: the drill `restore` runs them",
+    r"titan restart (router|execution|brain)": "test_kill_actors.py and test_operator.py restart the money's actors",
+    r"titan retention --apply": "removes rows: test_forget.py and test_partitions.py run it",
+    r"titan ledger rotate": "test_day_two.py runs it in the drill `rotate-database`",
+    r"titan \w+$": "speaks of the verb, whose whole form stands elsewhere",
+    r"titan logs scavenger": "the same shape as the other logs",
+    r"docker (compose|exec titan-(nats|postgres))": "needs an engine: `lint.py compose` resolves the file and its names",
+    r"sudo ops/scripts/": _ENGINE,
+    r"ops/scripts/(compose|deploy_prod)": _ENGINE,
+    r"curl -X POST": "with a token, in the tests of brain and execution; flatten is run as the verb",
+    r"nats pub": "test_operator.py publishes the same plain text with the login of people",
+    r"psql": "tests/ops/backup/test_way_back.py loads dumps with these options",
+}
+_SIMPLE = ("status", "doctor", "positions", "orders", "equity", "decisions", "reconcile", "backup", "retention")
+AFTER = {"halt": "resume", "reduce": "arm", "disarm": "arm", "flatten": "arm"}
+"""What a person does next, so that the next command finds a Titan that trades."""
+
+
+def commands() -> dict[str, str]:
+    """Every command of the pages, and where it first stands."""
+    found: dict[str, str] = {}
+    for page in PAGES:
+        text = page.read_text()
+        lines = [
+            line.strip().partition(" #")[0].strip() for block in BLOCK.findall(text) for line in block.splitlines()
+        ]
+        lines += SPAN.findall(text)
+        for line in lines:
+            if line.startswith(PROGRAMS):
+                found.setdefault(line, str(page.relative_to(FOLDER)))
+    return found
+
+
+def reason(command: str) -> str:
+    """Why a command is not run here; empty for one that is."""
+    words = command.removeprefix(IN_CORE)
+    return next((why for pattern, why in NOT_RUN.items() if re.match(pattern, words) and not _simple(words)), "")
+
+
+def _simple(words: str) -> bool:
+    """A verb that needs no more words."""
+    return words.removeprefix("titan ") in _SIMPLE
+
+
+def shape(command: str) -> str:
+    """The command without what changes from page to page: reasons, labels, counts and levels."""
+    return re.sub(r"\"[^\"]*\"|\b\d+\b|\b(brain|router|execution|guardian|market_data)\b|error|warning", "_", command)
+
+
+def test_what_is_not_run_has_a_reason_that_something_still_needs() -> None:
+    found = [command.removeprefix(IN_CORE) for command in commands()]
+    for pattern in NOT_RUN:
+        assert any(re.match(pattern, words) for words in found), f"no page says {pattern}"
+    assert len(found) > 60
+
+
+def run(home: Path, words: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
+    """One titan command in this process: thirty interpreters would take a minute."""
+    for name, value in environment(home).items():
+        if name.startswith("TITAN_"):
+            monkeypatch.setenv(name, value)
+    monkeypatch.setattr("sys.argv", ["titan", *words])
+    return verbs.run()
+
+
+@pytest.mark.timeout(240)
+def test_every_other_command_does_what_it_says(
+    running: Running, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done: set[str] = set()
+    for command, page in commands().items():
+        words = command.removeprefix(IN_CORE)
+        if reason(command) or shape(words) in done:
+            continue
+        done.add(shape(words))
+        if words.startswith("curl "):
+            assert _get(running, words), f"{page}: {command}"
+            continue
+        if words.startswith("ops/scripts/"):
+            env = environment(running.home, PATH=f"{ROOT / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}")
+            ended = subprocess.run(
+                shlex.split(words), cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False
+            )
+            assert ended.returncode == 0, f"{page}: {command}: {ended.stderr}"
+            continue
+        verb = shlex.split(words)[1]
+        if verb in AFTER:
+            _trading(running, monkeypatch)
+        code = run(running.home, shlex.split(words)[1:], monkeypatch)
+        said = capsys.readouterr()
+        # A finding is an answer; what fails is a command that can't be given.
+        fine = (ExitCode.OK, ExitCode.FAILED) if verb == "doctor" else (ExitCode.OK,)
+        assert code in fine, f"{page}: {command} ended with {code}: {said.err}{said.out}"
+        assert said.out.strip(), f"{page}: {command} said nothing"
+    _trading(running, monkeypatch)
+    assert len(done) > 25, sorted(done)
+
+
+def test_brain_and_router_log_the_same_line_with_the_hash_of_the_policy(running: Running) -> None:
+    said = {}
+    for actor in ("brain", "router"):
+        lines = [json.loads(line) for line in (running.home / "logs" / f"{actor}.jsonl").read_text().splitlines()]
+        said[actor] = {line["policy_hash"] for line in lines if line.get("event") == "risk policy"}
+    assert said["brain"] == said["router"]
+    assert said["brain"] == {running.status()["policy_hash"]}
+
+
+def _trading(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Brings it back to ACTIVE, as a person would."""
+
+    def active() -> bool:
+        state = running.status()["trading_state"]
+        if state == "HALTED":
+            run(running.home, ["resume", "runbook"], monkeypatch)
+        elif state != "ACTIVE":
+            run(running.home, ["arm", "runbook"], monkeypatch)
+        return bool(state == "ACTIVE")
+
+    eventually(active, "trading again", 60)
+
+
+def _get(running: Running, words: str) -> bool:
+    url = shlex.split(words)[-1]
+    port = re.search(r":(\d+)/", url)
+    assert port is not None
+    if port[1] == "8222":
+        own = running.runtime.run_dir / "ports.json"
+        url = url.replace(port[1], str(json.loads(own.read_text())["nats_monitor"]))
+    else:
+        url = url.replace(port[1], str(running.runtime.ports[PORTS[port[1]]]))
+    with urllib.request.urlopen(url.replace("localhost", "127.0.0.1"), timeout=10) as answer:
+        return bool(answer.status == 200)
