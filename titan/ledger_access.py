@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from titan.errors import ConfigError
+from titan.errors import Transient
 
 OWNER = "titan"
 """Owns every table: migrations, roles, retention, restores. No actor connects as it."""
@@ -112,17 +112,17 @@ class LedgerLogin:
     secret: Path | None = None
 
     def password(self) -> str | None:
-        """Its password; None when the address carries the login. Raises ConfigError when the file is not there."""
+        """Its password; None when the address carries the login. Raises Transient when the file is not there."""
         if self.secret is None:
             return None
         try:
             return self.secret.read_text().strip()
         except FileNotFoundError:
-            raise ConfigError(f"{self.secret} is absent: the guardian makes the ledger's logins at its start") from None
+            raise Transient(f"{self.secret} is absent: the guardian makes the ledger's logins at its start") from None
 
     @property
     def url(self) -> str:
-        """The address with the password in it, as it is now: for one connection. Raises ConfigError."""
+        """The address with the password in it, as it is now: for one connection. Raises Transient."""
         password = self.password()
         return self.dsn if password is None else with_login(self.dsn, urlsplit(self.dsn).username or "", password)
 

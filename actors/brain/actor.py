@@ -330,7 +330,7 @@ class Brain(Actor):
                     await connection.fetchval("SELECT 1")
                 finally:
                     await connection.close()
-        except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+        except (OSError, TimeoutError, asyncpg.PostgresError, Transient) as error:
             return Component("degraded", f"PostgreSQL does not answer: {error!r}; decisions go on without history")
         return Component("healthy", "PostgreSQL answers")
 

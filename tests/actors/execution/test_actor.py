@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ import pytest
 from actors.execution import actor as shell
 from actors.execution.actor import Execution
 from actors.execution.venue import VenueSource
+from actors.gateway.ledger import PostgresLedger
 from protos import trading_pb2 as pb
 from tests.actors.execution.builders import fill, order
 from tests.actors.execution.world import OPENING, FakeRouter, FakeVenue
@@ -26,9 +28,11 @@ from titan import subjects
 from titan.actor import ActorContext
 from titan.bus import Bus
 from titan.errors import Transient
+from titan.ledger_access import LOGINS, secret_name, with_login
 from titan.model import OrderState, Side
 from titan.runtime import Runtime, VenueAddress
-from titan.servers import Addresses, Kind, embedded
+from titan.servers import Addresses, Kind, Layout, embedded
+from titan.store import set_up
 from titan.testing import runtime_for_tests
 
 NOW_MS = time.time_ns() // 1_000_000
@@ -167,8 +171,32 @@ async def test_what_was_traded_is_booked_and_venue_journal_and_ledger_agree(worl
     _, equity = await world.get("/api/state/equity")
     assert Decimal(equity["wallet"]) == OPENING + 6 - 6 * Decimal("0.11")
     assert equity["source"] == "ledger"
+    assert Decimal(equity["daily_pnl"]) == Decimal(equity["equity"]) - Decimal(equity["start_of_day"])
+    assert Decimal(equity["drawdown_percent"]) >= 0
     status, trades = await world.get("/api/trades?limit=4")
     assert [status, trades["count"], trades["trades"][0]["price"]] == [200, 4, "106"]
+
+
+async def test_it_waits_for_its_role_and_then_keeps_the_books_with_it(
+    tmp_path: Path, nats_server: Addresses, pg_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shell, "STORE_PATIENCE_S", 0.1)
+    layout = Layout.of(tmp_path)
+    passwords = {login: layout.secret(secret_name(login))[0] for login in LOGINS}
+    async with world_in(tmp_path, nats_server, with_login(pg_dsn, "")) as world, started(world.runtime) as running:
+        await world.trade(1, Side.BUY, "100")
+        assert (await world.get("/health"))[0] == 503
+        await set_up(pg_dsn, passwords, dt.datetime.now(dt.UTC))
+        await until(lambda: counted(pg_dsn, "fills", 1))
+        await until(lambda: counted(pg_dsn, "orders", 1))
+        assert (await _truth(world)).differences == 0
+        assert running._books is not None
+        assert await running._books.pool.fetchval("SELECT current_user") == "titan_execution"
+        assert not await running._books.pool.fetchval("SELECT has_schema_privilege(current_schema(), 'CREATE')")
+        reader = PostgresLedger(world.runtime.ledger("gateway"))
+        assert len(await reader.trades("", 10)) == 1
+        assert (await reader.counters()).fills == 1
+        await reader.close()
 
 
 async def test_what_the_bus_lost_comes_from_the_journal(world: World) -> None:
