@@ -12,6 +12,7 @@ import typer
 from ops.observability.render import NAME
 from ops.observability.rules import ALERTS
 from tests.ops.drills.test_drills import parses
+from titan.ledger_access import ROLES
 from titan.metrics import METRICS
 from titan.phrases import Phrase
 from titan.subjects import SUBJECTS, operator
@@ -54,7 +55,7 @@ def test_every_command_is_one_that_the_command_line_takes(page: Path) -> None:
 def test_every_name_exists(page: Path) -> None:
     text = page.read_text()
     spans = " ".join(SPAN.findall(text))
-    unknown = set(NAME.findall(spans)) - {spec.name for spec in METRICS}
+    unknown = set(NAME.findall(spans)) - {spec.name for spec in METRICS} - {role.name for role in ROLES}
     assert {name for name in unknown if not name.startswith(("titan_brain_", "titan_before_")) or name in spans.split()} - {
         "titan_before_", "titan_brain",
     } == set()  # fmt: skip
