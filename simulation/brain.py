@@ -240,7 +240,9 @@ class Script:
         kind = chance.choice(TYPES)
         limit = None
         if kind.names_price:
-            limit = price * (1 - side.sign * Decimal(chance.choice(("-0.0005", "0.0002", "0.001"))))
+            limit = price * (
+                1 - side.sign * Decimal(chance.choice(("-0.0005", "0.0002", "0.001", "0.001", "0.004", "0.008")))
+            )
         away = price * side.sign * Decimal(chance.choice(("0.004", "0.01", "0.03")))
         odd = chance.random()
         target = None if closes or chance.random() < 0.6 else price + away

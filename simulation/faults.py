@@ -29,7 +29,8 @@ def apply(world: World, act: Act) -> None:
     assert isinstance(kind, Fault)
     if kind in CALLS:
         lane = _lane(act)
-        world.venue.armed[lane].extend([kind] * (1 + act.b % 3))
+        times = 5 if kind in (Fault.SLOW_DOWN, Fault.UNREACHABLE) else 3
+        world.venue.armed[lane].extend([kind] * (1 + act.b % times))
     elif kind in FRAME_FAULTS:
         world.venue.frame_faults.extend((kind, act.a) for _ in range(1 + act.b % 4))
     elif kind in DELIVERY_FAULTS:

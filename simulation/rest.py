@@ -95,9 +95,7 @@ def judge(world: World, *, at_rest: bool) -> None:
 def _excused(world: World, found: invariants.Violation) -> bool:
     """What follows from the fault itself and is no fault of the routers.
 
-    Rows that a power loss took are learned again from the venue: the corrections that this needs are expected. Fills that
-    reached the journal in another order than the venue made them give another average price: cash and profit of the open
-    position are split differently, their sum is not.
+    Rows that a power loss took are learned again from the venue: the corrections that this needs are expected.
     """
     if world.cut_rows and found.key.startswith(("adopted:", "wallet:", "other:", "postgres", "cash:")):
         return True
@@ -107,20 +105,6 @@ def _excused(world: World, found: invariants.Violation) -> bool:
         return Fault.DISK_FULL.value in world.faults and all(
             world.venue.books.orders[each].reduce_only for each in placed
         )
-    return found.key.startswith(("wallet:", "cash:venue")) and _out_of_order(world)
-
-
-def _out_of_order(world: World) -> bool:
-    """Whether the journal booked fills of a symbol in another order than the venue made them."""
-    made = {each.exec_id: each.seq for each in world.venue.books.executions}
-    last: dict[str, int] = {}
-    for row in world.journal.rows():
-        if row.kind == kinds.FILL:
-            payload = kinds.decode(row.payload)
-            symbol, seq = str(payload["symbol"]), made.get(str(payload["venue_trade_id"]), 0)
-            if seq < last.get(symbol, 0):
-                return True
-            last[symbol] = seq
     return False
 
 
@@ -178,6 +162,7 @@ def _reading(world: World) -> invariants.World:
         fundings=tuple(invariants.VenueFunding(each.exec_id, CANONICAL[each.symbol], each.fee) for each in funding),
         positions={symbol: size for symbol, size in venue.sizes() if size},
         wallet=venue.core.account.wallet,
+        averages={each.symbol: each.average_price for each in venue.positions()},
     )
     live = invariants.Live(state.effective, {s: state.held(s) for s, _ in venue.sizes()}, state.money.cash)
     return invariants.World(

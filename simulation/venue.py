@@ -130,7 +130,7 @@ class SimVenue:
                 if order.order_id not in self.books.orders and order.link_id:
                     self.books.by_link.setdefault(order.link_id, []).append(order.order_id)
                     if self._veiling:
-                        wait_ms = self._engine.chance("excess").randint(11_000, 19_000)
+                        wait_ms = self._engine.chance("excess").randint(11_000, 26_000)
                         self._veiled[order.order_id] = self._engine.t_ms + wait_ms
                 self.books.orders[order.order_id] = order
                 if self._veiled.get(order.order_id, 0) <= self._engine.t_ms:
@@ -188,6 +188,9 @@ class SimVenue:
         fault = self.armed[lane].popleft() if self.armed[lane] else None
         after = self._engine.after
         match fault:
+            case Fault.REFUSED_LATER if chance.random() < 0.5:
+                after(there, lambda: self._execute(partial(self._with, "_refusing", request)))
+                after(there + back, lambda: answer(Ambiguous("504 Gateway Timeout")))
             case Fault.REFUSED_LATER:
                 after(there, lambda: self._serve(partial(self._with, "_refusing", request), answer, back, twice=False))
             case Fault.VEILED if chance.random() < 0.5:

@@ -22,7 +22,7 @@ from actors.router.turn import Turn
 from titan.effects import RaiseAlert
 from titan.model import OrderState
 from titan.money import ZERO, text_of
-from titan.venues.base import VenuePosition, VenueWallet
+from titan.venues.base import VenuePosition
 
 PATIENCE_MS = 4_000
 WALLET_TOLERANCE = Decimal("0.01")
@@ -59,7 +59,7 @@ class Audit:
         held = {each.symbol: each for each in event.report.positions}
         for symbol in sorted(set(held) | set(self._state.positions)):
             self._adopt_position(turn, symbol, held.get(symbol))
-        self._adopt_wallet(turn, event.report.wallet, "start")
+        self._adopt_wallet(turn, event.report, "start")
         self._roll_day(turn)
 
     def report(self, turn: Turn, report: VenueReport) -> None:
@@ -143,8 +143,7 @@ class Audit:
         return {symbol for symbol in self._state.suspects if symbol != _WALLET}
 
     def _compare_wallet(self, turn: Turn, report: VenueReport) -> None:
-        cash = self._state.money.cash
-        off_by = None if cash is None else cash - report.wallet.wallet
+        off_by = self._cash_off(report)
         if (off_by is not None and abs(off_by) <= WALLET_TOLERANCE) or self._suspected():
             self._state.suspects.pop(_WALLET, None)
             return
@@ -155,8 +154,26 @@ class Audit:
         since = self._state.suspects.setdefault(_WALLET, report.asked_ms)
         turn.do(FetchExecutions())
         if report.asked_ms - since >= PATIENCE_MS:
-            self._adopt_wallet(turn, report.wallet, "report")
+            self._adopt_wallet(turn, report, "report")
             self._state.suspects.pop(_WALLET, None)
+
+    def _cash_off(self, report: VenueReport) -> Decimal | None:
+        """By how much our money differs from the venue's; None before any is known.
+
+        Fills booked in another order than the venue's give another average price: what cash has more, the open profit has
+        less. So two answers are right: the same cash, and the same cash less the cost of what is held.
+        """
+        cash = self._state.money.cash
+        if cash is None:
+            return None
+        off_by = cash - report.wallet.wallet
+        if abs(off_by) <= WALLET_TOLERANCE:
+            return off_by
+        for theirs in report.positions:
+            ours = self._state.positions.get(theirs.symbol)
+            if ours is not None and ours.quantity == theirs.quantity:
+                off_by -= (ours.average_price - theirs.average_price) * ours.quantity
+        return off_by
 
     def _adopt_position(self, turn: Turn, symbol: str, seen: VenuePosition | None) -> None:
         previous = self._state.position(self._config, symbol)
@@ -175,12 +192,13 @@ class Audit:
             )
         )
 
-    def _adopt_wallet(self, turn: Turn, wallet: VenueWallet, reason: str) -> None:
-        money = self._state.money
+    def _adopt_wallet(self, turn: Turn, report: VenueReport, reason: str) -> None:
+        money, wallet, off_by = self._state.money, report.wallet, self._cash_off(report)
         previous = money.cash
-        if previous is not None and abs(previous - wallet.wallet) <= WALLET_TOLERANCE:
+        if off_by is not None and abs(off_by) <= WALLET_TOLERANCE:
             return
-        money.cash, money.currency = wallet.wallet, wallet.currency
+        adopted = wallet.wallet if previous is None or off_by is None else previous - off_by
+        money.cash, money.currency = adopted, wallet.currency
         turn.write(
             rows.WALLET,
             {
@@ -188,13 +206,13 @@ class Audit:
                 "previous": text_of(previous),
                 "reason": reason,
                 "ts_ms": turn.now.wall_ms,
-                "wallet": text_of(wallet.wallet),
+                "wallet": text_of(adopted),
             },
         )
         if previous is not None:
             if money.day:
                 # Money that came or went by itself is no profit of the day.
-                money.start_of_day += wallet.wallet - previous
+                money.start_of_day += adopted - previous
                 self._keep_day(turn)
             turn.do(
                 RaiseAlert(

@@ -94,13 +94,14 @@ class VenueFunding:
 
 @dataclass(frozen=True, slots=True)
 class VenueTruth:
-    """The oracle: one account, from its first day."""
+    """The oracle: one account, from its first day. `averages` are the open positions' entry prices, where they were asked."""
 
     orders: tuple[VenueOrder, ...] = ()
     fills: tuple[VenueFill, ...] = ()
     fundings: tuple[VenueFunding, ...] = ()
     positions: Mapping[str, Decimal] = field(default_factory=dict)
     wallet: Decimal | None = None
+    averages: Mapping[str, Decimal] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -237,6 +237,25 @@ def test_a_wallet_that_stays_different_is_corrected_and_told(ready: Bottle) -> N
     assert "WALLET_CORRECTED" in alerts(ready.effects)
 
 
+def test_fills_in_another_order_than_the_venues_are_no_difference_of_money(ready: Bottle) -> None:
+    # Bought 0.2 at 50,000, sold 0.1 at 51,000, bought 0.1 at 52,000: booked with the last two the other way round.
+    order = ready.send(intent())
+    ready.acknowledge(order)
+    made = (
+        execution(order, "0.2", "50000", "t-1"),
+        execution(order, "0.1", "52000", "t-3"),
+        replace(execution(order, "0.1", "51000", "t-2"), side=Side.SELL),
+    )
+    ready.tell(ExecutionsSeen(made))
+    before = ready.state.money.cash
+    for _ in range(3):
+        seen = ready.report(positions=(held("0.2", average="51000"),))
+        ready.tell(replace(seen, wallet=replace(seen.wallet, wallet=d("10100"))))
+        ready.clock.advance(5_000)
+    assert ready.state.money.cash == before != d("10100")
+    assert "WALLET_CORRECTED" not in alerts(ready.effects)
+
+
 def test_a_rounding_of_the_venue_is_no_difference(ready: Bottle) -> None:
     for _ in range(3):
         seen = ready.report()

@@ -269,6 +269,12 @@ def test_cash_that_differs_is_seen() -> None:
     assert broken(world(venue=richer)) == [Invariant.MONEY_ADDS_UP]
 
 
+def test_cash_that_another_average_price_explains_is_no_difference() -> None:
+    richer = replace(venue(), wallet=Decimal("100046.8475"))
+    assert check(world(venue=replace(richer, averages={SYMBOL: Decimal(50_020)}))) == ()
+    assert broken(world(venue=replace(richer, averages={SYMBOL: Decimal(50_000)}))) == [Invariant.MONEY_ADDS_UP]
+
+
 def test_postgres_money_that_differs_or_does_not_balance_is_seen() -> None:
     poor = replace(ledger(), positions=(replace(ledger().positions[0], fees=Decimal(4)),))
     assert broken(world(ledger=poor)) == [Invariant.MONEY_ADDS_UP]
