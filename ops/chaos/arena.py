@@ -12,6 +12,7 @@ import random
 import signal
 import time
 from collections.abc import Callable
+from decimal import Decimal
 from urllib.parse import urlsplit
 
 from ops.chaos.books import read_ledger
@@ -20,14 +21,30 @@ from ops.chaos.fault import Skip
 from ops.chaos.story import said
 from ops.chaos.system import ActorSeen, System, gone
 from ops.chaos.trader import Trader
+from protos.trading_pb2 import OperatorReceipt
 from supervisors.tree import GROUPS_WITH_STANDBY
 from titan.errors import Transient
-from titan.journal import JournalCorrupt, JournalFailed
+from titan.journal import JournalCorrupt, JournalFailed, StoredRow
 from titan.logs import configure
+from titan.model import OrderState, OrderType
 
-PHASES = ("before the journal", "sent, no ack", "acked", "filled")
+PHASES = ("before the journal", "sent, no ack", "acked", "partly filled", "filled")
+CANCEL = "cancel in flight"
+# What is under way of a cancel when the blow falls: it was sent, the venue has not answered.
+CANCEL_S = 0.06
 MOMENT_WITHIN_S = 2.5
 SLOW_ACK_MS = 400
+PARTLY_USD = 2_700
+# A limit so far from the price that it rests.
+FAR = Decimal("0.97")
+
+
+def _partly(row: StoredRow) -> bool:
+    return row.kind == "order" and said(row, "state") == OrderState.PARTIALLY_FILLED.value
+
+
+def _resting(row: StoredRow) -> bool:
+    return row.kind == "order" and said(row, "event") == "ACK" and said(row, "order_type") == OrderType.LIMIT.value
 
 
 class Arena:
@@ -40,6 +57,7 @@ class Arena:
         self.eyes: Eyes
         self.trader: Trader
         self._trading: asyncio.Task[None] | None = None
+        self._disarming: asyncio.Task[OperatorReceipt | None] | None = None
         # A second router that a defect put beside the first.
         self.usurper: asyncio.subprocess.Process | None = None
 
@@ -59,6 +77,8 @@ class Arena:
 
     async def close(self) -> None:
         """Stops trading and looking."""
+        if self._disarming is not None:
+            self._disarming.cancel()
         if self._trading is not None:
             await self.rest()
             self._trading = None
@@ -110,19 +130,29 @@ class Arena:
 
     # moments
 
-    async def moment(self) -> str:
-        """Waits for a phase of an order's life, drawn by seed; gives its name. The next line strikes in it."""
-        phase = self.draw.choice(PHASES)
+    async def moment(self, *, cancels: bool = False) -> str:
+        """Waits for a phase of an order's life, drawn by seed; gives its name. The next line strikes in it.
+
+        `cancels`: a cancel in flight may be drawn, too; that leaves the system disarmed.
+        """
+        phase = self.draw.choice((*PHASES, CANCEL) if cancels else PHASES)
         self.look_forward()
+        if phase == CANCEL:
+            return phase if await self._cancelling() else "any"
+        if phase == "partly filled":
+            found = await self.trader.signal(limit=Decimal(1), size_usd=PARTLY_USD) and await self.row(
+                _partly, MOMENT_WITHIN_S
+            )
+            return phase if found else "any"
         if phase == "sent, no ack":
             with contextlib.suppress(Transient):
                 await self.eyes.venue.switch("delay", on="place", count=1, seconds=5, delay_ms=SLOW_ACK_MS)
         if not await self.trader.signal() or phase == "before the journal":
             return "any" if phase != "before the journal" else phase
-        wanted: dict[str, Callable[[str, str], bool]] = {
-            "sent, no ack": lambda kind, event: kind == "order" and event == "NEW",
-            "acked": lambda kind, event: kind == "order" and event == "ACK",
-            "filled": lambda kind, _event: kind == "fill",
+        wanted: dict[str, Callable[[StoredRow], bool]] = {
+            "sent, no ack": lambda row: row.kind == "order" and said(row, "event") == "NEW",
+            "acked": lambda row: row.kind == "order" and said(row, "event") == "ACK",
+            "filled": lambda row: row.kind == "fill",
         }
         return phase if await self.row(wanted[phase], MOMENT_WITHIN_S) else "any"
 
@@ -131,12 +161,22 @@ class Arena:
         with contextlib.suppress(JournalFailed, JournalCorrupt):
             self.eyes.follow()
 
-    async def row(self, wanted: Callable[[str, str], bool], within_s: float) -> bool:
-        """Waits for a new journal row by kind and event."""
+    async def _cancelling(self) -> bool:
+        """A resting order whose cancel has been sent and is answered late; the system is disarmed by it."""
+        if not await self.trader.signal(limit=FAR) or not await self.row(_resting, MOMENT_WITHIN_S):
+            return False
+        with contextlib.suppress(Transient):
+            await self.eyes.venue.switch("delay", on="cancel", count=1, seconds=5, delay_ms=SLOW_ACK_MS)
+        self._disarming = asyncio.create_task(self.trader.command("disarm", "chaos: a cancel in flight"))
+        await asyncio.sleep(CANCEL_S)
+        return True
+
+    async def row(self, wanted: Callable[[StoredRow], bool], within_s: float) -> bool:
+        """Waits for a new journal row."""
         deadline = time.monotonic() + within_s
         while time.monotonic() < deadline:
             with contextlib.suppress(JournalFailed, JournalCorrupt):
-                if any(wanted(row.kind, said(row, "event")) for row in self.eyes.follow()):
+                if any(wanted(row) for row in self.eyes.follow()):
                     return True
             await asyncio.sleep(0.003)
         return False

@@ -97,6 +97,9 @@ FAULTS: tuple[ChaosFault, ...] = (
     ChaosFault(
         4, Axis.RAY, "head-kill", "Ray's head (GCS): SIGKILL", ray_killed("gcs_server"), RAY_TARGET_S, WHOLE_WITHIN_S
     ),
+    ChaosFault(
+        5, Axis.RAY, "agent-kill", "Ray's agent: SIGKILL", ray_killed("ray::DashboardAgent"), None, WHOLE_WITHIN_S
+    ),
     *_servers(),
     *_actors(),
     _switches(
@@ -355,6 +358,15 @@ FAULTS: tuple[ChaosFault, ...] = (
         "warm-restart",
         "the whole ends and starts again with a position",
         operators.warm_restart,
+        30.0,
+        WHOLE_WITHIN_S,
+    ),
+    ChaosFault(
+        272,
+        Axis.RESTART,
+        "everything-killed",
+        "every process SIGKILL at once, then a start with what is left",
+        operators.everything_killed,
         30.0,
         WHOLE_WITHIN_S,
     ),

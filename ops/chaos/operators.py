@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 import nats.errors
 
@@ -142,9 +143,19 @@ async def _run(arena: Arena, arguments: list[str], settings: dict[str, str]) -> 
 
 async def warm_restart(arena: Arena) -> Injected:
     """The whole of Titan ends in order and starts again, with a position open if there is one."""
+    return await _again(arena, arena.system.stop, "")
+
+
+async def everything_killed(arena: Arena) -> Injected:
+    """Every process of Titan dies at once, in the middle of an order; the next start finds what is left and cleans it up."""
+    phase = await arena.moment()
+    return await _again(arena, arena.system.kill, f"{phase}; ")
+
+
+async def _again(arena: Arena, ended: Callable[[], object], note: str) -> Injected:
     held = arena.eyes.held(arena.eyes.runtime.symbols[0])
     await arena.close()
-    await asyncio.to_thread(arena.system.stop)
+    await asyncio.to_thread(ended)
     since = time.monotonic()
     await arena.system.start_again()
     for _ in range(50):
@@ -153,4 +164,4 @@ async def warm_restart(arena: Arena) -> Injected:
             break
         except Transient:
             await asyncio.sleep(0.2)
-    return Injected(since, note=f"with {held} held")
+    return Injected(since, note=f"{note}with {held} held")

@@ -44,7 +44,7 @@ def signalled(name: str, number: signal.Signals) -> Inject:
 
     async def inject(arena: Arena) -> Injected:
         pid, back = await _before(arena, name)
-        phase = await arena.moment()
+        phase = await arena.moment(cancels=True)
         since = arena.strike(pid, number)
         if number is signal.SIGTERM and not await gone(pid, IGNORED_AFTER_S):
             # Ray's workers do not end by it: then the actor must go on as if nothing had been.
@@ -59,7 +59,7 @@ def frozen(name: str, seconds: float = STOP_S) -> Inject:
 
     async def inject(arena: Arena) -> Injected:
         pid, back = await _before(arena, name)
-        phase = await arena.moment()
+        phase = await arena.moment(cancels=True)
         began, _ = await arena.freeze(pid, seconds)
         return Injected(began, back, note=phase)
 
@@ -71,7 +71,7 @@ def raised(name: str) -> Inject:
 
     async def inject(arena: Arena) -> Injected:
         pid, back = await _before(arena, name)
-        phase = await arena.moment()
+        phase = await arena.moment(cancels=True)
         order(arena.system.home, name, RAISE)
         await gone(pid, 5.0)
         return Injected(time.monotonic(), back, note=phase)
@@ -95,7 +95,7 @@ def blocked(name: str) -> Inject:
 
     async def inject(arena: Arena) -> Injected:
         pid, back = await _before(arena, name)
-        phase = await arena.moment()
+        phase = await arena.moment(cancels=True)
         path = order(arena.system.home, name, BLOCK, BLOCK_S)
         if not await arena.until(lambda: not path.exists(), 3.0):
             raise Skip(f"{name} did not take the order")

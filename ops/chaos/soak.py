@@ -1,8 +1,9 @@
 """The soak: Titan trades for a long time while something is killed every half minute, and nothing may grow or stay behind.
 
 Each third of the time spares a third of those who may be killed, so that everybody has one long life in which growth can be
-seen. Counted every ten seconds: resident memory and descriptors of every process, zombies, workers that nobody owns, the
-journal. Guarantees: the kills are the campaign's own faults, each judged by the invariants. Never: a verdict of its own on orders.
+seen once its windows are full. Counted every ten seconds: resident memory and descriptors of every process, zombies, workers
+that nobody owns, the journal. Guarantees: the kills are the campaign's own faults, each judged by the invariants. Never: a
+verdict of its own on orders.
 """
 
 from __future__ import annotations
@@ -29,14 +30,16 @@ from titan.errors import Rejected, Transient
 
 KILL_EVERY_S = 30.0
 COUNT_EVERY_S = 10.0
-SETTLED_S = 120.0
+# Signatures are remembered for 300 s, and the bus keeps a quarter of an hour of market data: until then both must grow.
+SETTLED_S = 360.0
+SETTLED_LATER_S = {"nats": 960.0}
 SPEED = 20.0
 FLAT_SHARE = 0.04
 FLAT_DESCRIPTORS = 4.0
-OFF_THE_LIST = frozenset({"raylet-kill", "head-kill"})
+OFF_THE_LIST = frozenset({"raylet-kill", "head-kill", "agent-kill"})
 THIRDS = (
     frozenset({"router", "market_data", "nats", "root", "router_standby"}),
-    frozenset({"execution", "scavenger", "postgres", "gateway"}),
+    frozenset({"execution", "scavenger", "postgres", "gateway", "nats"}),
     frozenset({"brain", "redis", "paper_venue"}),
 )
 SPARE, SPARES = "Spare", 1
@@ -112,7 +115,7 @@ class Soak:
         at = time.monotonic() - self.began_s
         self.censuses += 1
         for person in census.people:
-            if census.at_s - person.born_s < SETTLED_S:
+            if census.at_s - person.born_s < SETTLED_LATER_S.get(person.role, SETTLED_S):
                 continue
             # A worker's own title may still be that of the spare it was.
             role = f"actor: {owned[person.pid]}" if person.pid in owned else person.role

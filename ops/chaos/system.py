@@ -139,6 +139,15 @@ class System:
                 return False
         return True
 
+    def kill(self) -> None:
+        """SIGKILL to everything at once: guardian, servers, Ray, actors."""
+        servers = [found for name in SERVERS if (found := self.server(name)) is not None]
+        guardian = ProcessId.of(self.guardian_pid)
+        everybody = [guardian, *servers, *marked(self.home), *family_of(self.home)]
+        kill_all(dict.fromkeys(each for each in everybody if each is not None), 10.0)
+        assert self._guardian is not None
+        self._guardian.wait()
+
     def end(self) -> None:
         """Ends whatever still works for this home."""
         servers = [found for name in SERVERS if (found := self.server(name)) is not None]

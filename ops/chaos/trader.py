@@ -42,15 +42,18 @@ class Trader:
         self._reset_s = -RESET_EVERY_S
         self.sent = 0
 
-    async def signal(self) -> str:
-        """Proposes one small trade; gives its signal id, empty when there is no price or no bus."""
+    async def signal(self, limit: Decimal | None = None, size_usd: int = SIZE_USD) -> str:
+        """Proposes one small trade; gives its signal id, empty when there is no price or no bus.
+
+        `limit`: buys with a limit of so many times the price, instead of at the market.
+        """
         eyes = self._eyes
         symbol = eyes.runtime.symbols[0]
         price = eyes.price(symbol)
         if not price or not eyes.bus.connected:
             return ""
-        buying = next(self._turns) % 2 == 0
-        stop = price * (1 - STOP if buying else 1 + STOP)
+        buying = limit is not None or next(self._turns) % 2 == 0
+        stop = (limit or 1) * price * (1 - STOP if buying else 1 + STOP)
         now = self._clock.now()
         signal = pb.Signal(
             signal_id=f"manual-{new_ulid()}",
@@ -59,11 +62,12 @@ class Trader:
             venue="auto",
             symbol=symbol,
             side=pb.SIDE_BUY if buying else pb.SIDE_SELL,
-            requested_size_usd=str(SIZE_USD),
+            requested_size_usd=str(size_usd),
             stop_price=text_of(stop.quantize(Decimal("0.1"))),
             confidence=100.0,
             trap_type="MANUAL",
-            order_type=pb.ORDER_TYPE_MARKET,
+            order_type=pb.ORDER_TYPE_MARKET if limit is None else pb.ORDER_TYPE_LIMIT,
+            entry_price="" if limit is None else text_of((price * limit).quantize(Decimal("0.1"))),
             t_signal_ms=now.market_ms,
             t_exchange_ms=now.market_ms,
             ttl_ms=5000,
