@@ -82,19 +82,20 @@ class Host:
         return HostReport(order.name, os.getpid(), order.incarnation, self._ready, order.home, node)
 
     async def warm(self, order: WarmOrder) -> None:
-        """Imports what actors need, one module at a time, until there is an actor to be. Raises what an import raises."""
+        """Imports what actors need, one module at a time, until there is an actor to be. Raises what an import raises.
+
+        On a thread: an import of seconds must not keep an order waiting.
+        """
         from titan.actor import load_actor
 
         for module in order.modules:
             if self._order.name:
                 return
-            importlib.import_module(module)
-            await asyncio.sleep(0)
+            await asyncio.to_thread(importlib.import_module, module)
         for path in order.paths:
             if self._order.name:
                 return
-            load_actor(path)
-            await asyncio.sleep(0)
+            await asyncio.to_thread(load_actor, path)
 
     async def take(self, order: HostOrder) -> HostReport:
         """Becomes the host of an order. Raises ValueError when it is one already."""

@@ -54,7 +54,8 @@ class Group:
     actors: tuple[ActorSpec, ...]
 
 
-CCXT = ("ccxt.pro",)
+# One after the other: whoever needs none of it waits for a part of it at most.
+CCXT = ("ccxt", "ccxt.async_support", "ccxt.pro")
 ROUTER_STANDBY = ActorSpec(
     "router_standby",
     "actors.router.actor:RouterStandby",

@@ -1,35 +1,40 @@
 """recovery: from kill -9 of an actor's process until the supervisor has it Ready again, on the whole running system.
 
-Each actor is killed in turn while it trades. A kill waits until the actor's last one is so long ago that neither backoff
-nor the intensity of its supervisor plays a part. The clock starts at the kill and ends at the supervisor's own event.
+Each actor is killed in turn while it trades, and the root supervisor after each round. A kill waits until the actor's last one
+is so long ago that neither backoff nor the intensity of its supervisor plays a part. The clock starts at the kill and ends at
+the supervisor's own event.
 A router with a standby is measured apart, without Ray: until the next order that the venue accepted (`takeover`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ops.bench.children import quiet_loop
 from ops.bench.result import Options, Report, Row, Target, row
 from ops.bench.takeover import takeovers
 from ops.bench.tree import whole_titan
 from protos import system_pb2
+from supervisors.control import ask
 from supervisors.tree import GROUPS, STABLE_MS
 from titan import subjects
 from titan.bus import Bus, Received
-from titan.errors import TimedOut
+from titan.errors import Fatal, NotRunning, TimedOut
 from titan.logs import configure
 from titan.runtime import Runtime
 
-IMPORTS_CCXT = frozenset({"router", "execution", "market_data"})
-QUICK, SLOW = Target(p50=1.5), Target(p50=2.5)
+TARGET = Target(p50=1.5)
 TAKEOVERS = 10
+HELLO_WITHIN_S = 0.5
+LOOK_EVERY_S = 0.01
 RECOVERY_TIMEOUT_S = 30.0
 SETTLE_S = STABLE_MS / 1000 + 1.0
 PERIOD_S = max(group.period_s for group in GROUPS)
@@ -73,6 +78,28 @@ class _Killer:
         self._kills[group].append(time.monotonic())
         return event.ts_ms / 1000 - began, event.recovery_s
 
+    async def kill_root(self) -> float:
+        """Kills the root supervisor; returns seconds until its successor has adopted everybody. Raises Fatal when it did not."""
+        run_dir = self._runtime.run_dir
+        before = await self._pids()
+        root: Any = (await ask(run_dir, "hello", RECOVERY_TIMEOUT_S))["pid"]
+        began = time.monotonic()
+        os.kill(root, signal.SIGKILL)
+        while time.monotonic() < began + RECOVERY_TIMEOUT_S:
+            with contextlib.suppress(NotRunning, TimedOut, OSError, ValueError):
+                said = await ask(run_dir, "hello", HELLO_WITHIN_S)
+                if said.get("ready") and said["pid"] != root:
+                    took = time.monotonic() - began
+                    if (after := await self._pids()) != before:
+                        raise Fatal(f"the new root restarted somebody: {before} became {after}")
+                    return took
+            await asyncio.sleep(LOOK_EVERY_S)
+        raise TimedOut(f"no root had adopted everybody {RECOVERY_TIMEOUT_S:.0f} s after kill -9")
+
+    async def _pids(self) -> dict[str, int]:
+        rows: Any = (await ask(self._runtime.run_dir, "snapshot", RECOVERY_TIMEOUT_S))["actors"]
+        return {row["name"]: int(row.get("pid", 0)) for row in rows}
+
     async def _patience(self, group: str, limit: int, name: str) -> None:
         while True:
             now = time.monotonic()
@@ -91,10 +118,10 @@ class _Killer:
 
 
 def run(options: Options) -> Report:
-    """Every actor `repeat` times; then a router that has a standby, ten times as often."""
+    """Every actor and the root `repeat` times; then a router that has a standby, as often and at least ten times."""
     with whole_titan() as home:
         report = measure(home, options.repeat)
-    samples = quiet_loop(takeovers(TAKEOVERS * options.repeat))
+    samples = quiet_loop(takeovers(max(TAKEOVERS, options.repeat)))
     taken = row("router with standby: kill -9 to next accepted order", "s", samples, Target(p50=0.15))
     return replace(report, rows=(*report.rows, taken))
 
@@ -109,6 +136,7 @@ async def _measure(home: Path, repeat: int) -> Report:
     configure("bench", runtime.log_dir, "WARNING")
     bus = await Bus.connect(runtime.as_owner(), "bench")
     seen: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    roots: list[float] = []
     try:
         killer = _Killer(runtime, bus)
         await killer.listen()
@@ -116,12 +144,13 @@ async def _measure(home: Path, repeat: int) -> Report:
             for group in GROUPS:
                 for actor in group.actors:
                     seen[actor.name].append(await killer.kill(group.name, group.max_restarts, actor.name))
+            roots.append(await killer.kill_root())
     finally:
         await bus.close()
-    rows: list[Row] = []
-    for name, samples in seen.items():
-        target = SLOW if name in IMPORTS_CCXT else QUICK
-        rows.append(row(f"{name}: kill -9 to Ready", "s", [each[0] for each in samples], target))
+    rows: list[Row] = [
+        row(f"{name}: kill -9 to Ready", "s", [each[0] for each in samples], TARGET) for name, samples in seen.items()
+    ]
+    rows.append(row("root: kill -9 to everybody adopted", "s", roots, TARGET))
     own = [each[1] for samples in seen.values() for each in samples]
     rows.append(row("all: death noticed to Ready", "s", own))
     notice = [max(0.0, whole - part) for samples in seen.values() for whole, part in samples]

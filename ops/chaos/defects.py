@@ -33,7 +33,7 @@ READ_EVERY_S = 1.0
 # A reading may meet something that is only on its way.
 STAYS = 3
 BACK_WITHIN_S = 30.0
-OBEYED_WITHIN_S = 5.0
+OBEYED_WITHIN_S = 15.0
 
 Break = Callable[[Arena], Awaitable[None]]
 
