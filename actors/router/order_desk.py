@@ -12,9 +12,9 @@ from decimal import Decimal
 from actors.router import adoption, books, children, rows
 from actors.router.effects import STATE_CHANGED, CancelOrder, FetchExecutions, LookUp, SendOrder
 from actors.router.events import Acked, CancelFailed, LookedUp, SendFailed
+from actors.router.order_news import BEFORE_OPEN, expired, news_of
 from actors.router.state import RAISING, LookUpState, RouterConfig, RouterState
 from actors.router.turn import Turn
-from titan.clock import Now
 from titan.codes import ExternalPolicy, RejectCode, TradingState
 from titan.effects import CancelTimer, RaiseAlert, SetTimer
 from titan.model import TERMINAL, Order, OrderRole, OrderState
@@ -35,7 +35,6 @@ EXPIRED = "its time was over"
 NOT_KNOWN = "the venue knew no such order"
 
 _HELD_BACK = {"unjournalled": RejectCode.JOURNAL_FAILED, "fenced": RejectCode.NOT_LEADER}
-_BEFORE_OPEN = frozenset({OrderState.PENDING, OrderState.UNKNOWN, OrderState.REJECTED})
 
 
 class OrderDesk:
@@ -70,7 +69,7 @@ class OrderDesk:
             return
         self._forget_doubts(turn, order.client_order_id)
         known = order.venue_order_id == event.venue_order_id
-        if order.state in _BEFORE_OPEN:
+        if order.state in BEFORE_OPEN:
             named = replace(order, venue_order_id=event.venue_order_id, code=RejectCode.NONE, detail="")
             order = self.advance(turn, named, OrderEventKind.ACK)
         elif not known:
@@ -174,7 +173,7 @@ class OrderDesk:
             self._cancel_again(turn, [each for each in self.raising(strangers=True) if each.role is OrderRole.EXTERNAL])
         for cid in list(self._state.live):
             order = self._state.orders[cid]
-            if _expired(order, turn.now) and self._expire(turn, order):
+            if expired(order, turn.now) and self._expire(turn, order):
                 continue
             if order.state in (OrderState.PENDING, OrderState.UNKNOWN):
                 silent = now - self._state.touched_ms.get(cid, 0)
@@ -321,7 +320,7 @@ class OrderDesk:
         )
         if order.state is OrderState.REJECTED and seen.state is OrderState.CANCELED:
             shown = self.advance(turn, replace(shown, code=RejectCode.NONE, detail=""), OrderEventKind.ACK)
-        kind = _news(shown, seen)
+        kind = news_of(shown, seen)
         if kind is None:
             if replace(shown, venue_ts_ms=order.venue_ts_ms) != order:
                 return self._put(turn, shown, "AMENDED")
@@ -331,7 +330,7 @@ class OrderDesk:
         if kind is OrderEventKind.ACK:
             shown = replace(shown, code=RejectCode.NONE, detail="")
         elif kind is OrderEventKind.CANCEL:
-            if _expired(order, turn.now):
+            if expired(order, turn.now):
                 kind = OrderEventKind.EXPIRE
             shown = replace(shown, detail=EXPIRED if kind is OrderEventKind.EXPIRE else seen.detail)
         elif kind is OrderEventKind.REFUSE:
@@ -382,22 +381,3 @@ class OrderDesk:
         unwanted = order.role is OrderRole.ENTRY or (trading is TradingState.HALTED and order.role in RAISING)
         if unwanted and order.client_order_id not in self._cancelled_ms:
             self.cancel(turn, order)
-
-
-def _expired(order: Order, now: Now) -> bool:
-    return order.terms is not None and 0 < order.terms.expires_ms <= now.market_ms
-
-
-def _news(order: Order, seen: VenueOrder) -> OrderEventKind | None:
-    """What the venue's view of an order adds to ours, as an event; None when nothing."""
-    if order.state is OrderState.PARTIALLY_FILLED and order.filled >= order.quantity:
-        return OrderEventKind.FILL
-    if seen.state in (OrderState.OPEN, OrderState.PARTIALLY_FILLED, OrderState.FILLED):
-        # One that was given up because the venue did not know it may come back; one that the venue ended does not.
-        lost = order.state is OrderState.CANCELED and order.code is RejectCode.NOT_AT_VENUE
-        return OrderEventKind.ACK if lost or order.state in _BEFORE_OPEN else None
-    if order.state.is_terminal:
-        return None
-    if seen.state is OrderState.REJECTED and (order.state, OrderEventKind.REFUSE) in TRANSITIONS:
-        return OrderEventKind.REFUSE
-    return OrderEventKind.CANCEL
