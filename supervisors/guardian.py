@@ -248,6 +248,7 @@ class Guardian:
             hmac_key=plan.hmac_key,
             hmac_key_next=plan.hmac_key_next,
             policy_path=plan.policy_path,
+            routing=plan.routing,
             router_cpu=self._cores.setting,
             execution_mode=plan.execution_mode,
             auto_arm=plan.auto_arm,

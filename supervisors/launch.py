@@ -48,6 +48,7 @@ class LaunchPlan(BaseModel):
     venue: str = "bybit"
     dashboard: bool = True
     dashboard_port: int = 8265
+    routing: str = ""
     router_cpu: str = "auto"
     ports: dict[str, int]
     log_level: str = "INFO"

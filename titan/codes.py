@@ -72,6 +72,8 @@ class VetoCode(StrEnum):
     SIZE_TOO_SMALL = "SIZE_TOO_SMALL"
     NOTHING_TO_CLOSE = "NOTHING_TO_CLOSE"
     RISK_CHECK_ERROR = "RISK_CHECK_ERROR"
+    VENUE_UNAVAILABLE = "VENUE_UNAVAILABLE"
+    IMPACT = "IMPACT"
 
 
 class RejectCode(StrEnum):
@@ -220,6 +222,8 @@ DESCRIPTIONS: dict[type[StrEnum], dict[str, str]] = {
         "SIZE_TOO_SMALL": "What the checks left of the size is below the smallest order.",
         "NOTHING_TO_CLOSE": "The signal would close a position that is not there.",
         "RISK_CHECK_ERROR": "A check failed; what can't be checked is not sent.",
+        "VENUE_UNAVAILABLE": "None of the venues that the order may go to is configured and healthy.",
+        "IMPACT": "The size would move the market by more than the impact gate allows.",
     },
     RejectCode: {
         "NONE": "Not rejected.",

@@ -127,6 +127,14 @@ METRICS: tuple[MetricSpec, ...] = (
     ),
     MetricSpec("titan_brain_truth_age_seconds", "gauge", (), "seconds", "Wall age of the last truth pass"),
     MetricSpec("titan_brain_truth_confidence_score", "gauge", ("scope",), "", "Confidence in the books, 0 to 1"),
+    MetricSpec(
+        "titan_brain_impact_total",
+        "gauge",
+        ("verdict",),
+        "openings",
+        "Openings by what the impact gate said of them since the brain started",
+    ),
+    MetricSpec("titan_brain_routed_total", "gauge", ("venue",), "intents", "Openings by venue since the brain started"),
     MetricSpec("titan_brain_veto_total", "counter", ("reason_code",), "decisions", "Vetoes by code"),
     MetricSpec(
         "titan_decision_latency_ms",
@@ -174,6 +182,20 @@ METRICS: tuple[MetricSpec, ...] = (
     ),
     MetricSpec("titan_execution_active_positions", "gauge", (), "positions", "Positions that are not flat"),
     MetricSpec("titan_execution_filled_orders_total", "gauge", (), "orders", "Own orders that filled whole"),
+    MetricSpec(
+        "titan_execution_parents",
+        "gauge",
+        ("style",),
+        "intents",
+        "Intents that are being worked by several orders",
+    ),
+    MetricSpec(
+        "titan_execution_parents_ended_total",
+        "gauge",
+        ("style", "end"),
+        "intents",
+        "Intents that were worked by several orders, by how they ended since the router started",
+    ),
     MetricSpec("titan_execution_risk_rejections_total", "counter", (), "intents", "Intents that became no order"),
     MetricSpec("titan_order_fill_rate", "gauge", (), "", "Own finished orders that filled whole, 0 to 1"),
     MetricSpec(

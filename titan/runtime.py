@@ -91,6 +91,7 @@ class Runtime(BaseModel):
     hmac_key: HmacKey
     hmac_key_next: HmacKey | None = None
     policy_path: Path
+    routing: str = ""
     router_cpu: str = "auto"
     fast_lane: bool = True
     external_orders: Literal["adopt", "flag", "cancel"] = "flag"

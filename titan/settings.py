@@ -17,6 +17,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from titan.algos.routing import parse_rules
 from titan.errors import ConfigError
 
 LIVE_CONFIRMATION = "yes-trade-real-money"
@@ -53,6 +54,13 @@ class Settings(BaseSettings):
         Literal["binance", "bybit", "mexc"],
         _from("TITAN_VENUE", "which exchange is traded: binance, bybit or mexc; the paper venue speaks its protocol"),
     ] = "bybit"
+    routing: Annotated[
+        str,
+        _from(
+            "TITAN_ROUTING",
+            "weights of venues, for all and by source: bybit=2,mexc=1;hunter:binance=1; empty takes each source's defaults",
+        ),
+    ] = ""
     router_cpu: Annotated[str, _from("TITAN_ROUTER_CPU", "core of the router's event loop: auto, off or a number")] = (
         "auto"
     )
@@ -185,6 +193,12 @@ class Settings(BaseSettings):
     def _speed_is_sane(cls, value: float) -> float:
         if not 0 <= value <= 1000:
             raise ValueError(f"speed {value:g} is outside 0..1000")
+        return value
+
+    @field_validator("routing")
+    @classmethod
+    def _routing_is_known(cls, value: str) -> str:
+        parse_rules(value)
         return value
 
     @field_validator("router_cpu")

@@ -45,6 +45,7 @@ from actors.brain.status import components_of
 from protos import brain_pb2, market_pb2, trading_pb2
 from titan import subjects, tracing
 from titan.actor import Actor, ActorContext, Component
+from titan.algos import parse_rules
 from titan.bus import Received, outside
 from titan.codec import PHASE_FROM_PB
 from titan.codes import DeadLetterReason, TradingState
@@ -82,6 +83,7 @@ class Brain(Actor):
             account=runtime.venue.account if runtime.venues else "main",
             speed=self.clock.speed,
             profile=runtime.profile,
+            routing=parse_rules(runtime.routing),
         )
         self.core = BrainCore(self.config, self.policy)
         self.database: Component | None = None

@@ -13,6 +13,7 @@ from actors.brain.allocation import Thresholds
 from actors.brain.costs import CostVeto
 from actors.brain.performance import SharpeMode
 from actors.brain.tail import TailMode, TailPolicy
+from titan.algos import ImpactGate, Rules
 from titan.model import Phase
 
 
@@ -56,3 +57,12 @@ class BrainConfig:
     phase_limits: Mapping[Phase, PhaseLimit] = field(default_factory=dict)
     tail_mode: TailMode = TailMode.SHADOW
     tail_policy: TailPolicy = field(default_factory=TailPolicy)
+    # Venues with a router of their own; empty for `venue` alone.
+    venues: tuple[str, ...] = ()
+    routing: Rules = field(default_factory=Rules)
+    impact: ImpactGate = field(default_factory=ImpactGate)
+
+    @property
+    def all_venues(self) -> tuple[str, ...]:
+        """Every venue that an order can be sent to."""
+        return self.venues or (self.venue,)

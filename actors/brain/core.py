@@ -110,6 +110,9 @@ class BrainCore:
         price = last or bid or ask
         if price is None or price <= 0:
             raise ValueError(f"the ticker of {message.symbol} has no price")
+        volume = dec_or_none(message.volume_24h)
+        if volume is not None and volume > 0:
+            self.state.volumes[message.symbol] = volume
         self.state.quote(message.symbol, Quote(message.ts_ms, bid, ask, last), float(price))
         return []
 

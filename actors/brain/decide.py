@@ -10,16 +10,17 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
-from actors.brain.config import BrainConfig
 from actors.brain.events import Announce, CountDuplicate, Effect
 from actors.brain.gate import GateInput, judge
 from actors.brain.hardening import TAKING, policy_guards
 from actors.brain.messages import decision_id_of, decision_message
 from actors.brain.outcome import Outcome, Veto
+from actors.brain.placing import manner_of, portions, route_of
 from actors.brain.sizing import authorized_size, wanted_size
 from actors.brain.state import Approved, BrainState
 from protos import trading_pb2
 from titan import subjects
+from titan.algos.routing import AUTO
 from titan.clock import Now, market_limit_ms
 from titan.codec import intent_to_pb, signal_from_pb
 from titan.codes import TradingState, VetoCode
@@ -48,18 +49,16 @@ def decide(state: BrainState, message: trading_pb2.Signal, now: Now) -> list[Eff
     except Exception as error:  # noqa: BLE001 - a check that can't be made is a no, whatever went wrong in it
         outcome = Outcome(VetoCode.RISK_CHECK_ERROR, f"RISK_CHECK_ERROR: {type(error).__name__}: {error}")
     effects: list[Effect] = []
-    intent = outcome.intent
-    if intent is not None:
+    for number, intent in enumerate(outcome.intents):
         subject = subjects.intent_place(intent.venue, intent.account, intent.symbol)
-        effects.append(
-            Publish(subject, intent_to_pb(intent), correlation_id=intent.signal_id, idempotency_key=intent.signal_id)
-        )
+        key = intent.intent_id if number else intent.signal_id
+        effects.append(Publish(subject, intent_to_pb(intent), correlation_id=intent.signal_id, idempotency_key=key))
     effects.append(
         Announce(
             decision_message(
                 message,
                 decision_id=decision_id or deterministic_ulid(max(0, now.market_ms), "decision", message.signal_id),
-                action=None if intent is None else intent.action,
+                action=outcome.intents[0].action if outcome.intents else None,
                 code=outcome.code,
                 reason=outcome.reason,
                 size=outcome.size,
@@ -76,15 +75,13 @@ def decide(state: BrainState, message: trading_pb2.Signal, now: Now) -> list[Eff
 def _intake(state: BrainState, message: trading_pb2.Signal) -> Signal:
     try:
         signal = signal_from_pb(message)
-        _check_ranges(signal, state.config)
+        _check_ranges(signal)
     except ValueError as error:
         raise Veto(VetoCode.INVALID_SIGNAL, f"INVALID_SIGNAL: {error}") from None
     return signal
 
 
-def _check_ranges(signal: Signal, config: BrainConfig) -> None:
-    if signal.venue not in ("auto", config.venue):
-        raise ValueError(f"venue {signal.venue!r} is not traded; use {config.venue} or auto")
+def _check_ranges(signal: Signal) -> None:
     if not 0.0 <= signal.confidence <= 100.0:
         raise ValueError(f"confidence must be between 0 and 100, got {signal.confidence}")
     if not 0.0 <= signal.leverage <= 100.0:
@@ -130,6 +127,11 @@ def _only_reduces(signal: Signal, position: Position | None) -> bool:
 
 def _reduce(state: BrainState, signal: Signal, position: Position | None, decision_id: str, now: Now) -> Outcome:
     """A close passes breaker, arm and gate. Only a fresh report may say that there is nothing to close."""
+    if signal.venue not in (AUTO, state.config.venue):
+        text = (
+            f"VENUE_UNAVAILABLE: asked for: {signal.venue} (not configured); positions are held at {state.config.venue}"
+        )
+        raise Veto(VetoCode.VENUE_UNAVAILABLE, text)
     certain = _router_fresh(state, now) and not any(
         held.symbol == signal.symbol for held in state.exposure.reservations.values()
     )
@@ -150,7 +152,7 @@ def _reduce(state: BrainState, signal: Signal, position: Position | None, decisi
     if quantity is None and position is not None:
         size = position.notional
     intent = _intent(state, signal, decision_id, now, action=Action.CLOSE, size=size, quantity=quantity, leverage=ZERO)
-    return Outcome(VetoCode.APPROVED, "Reduce-only: lowers the position", size, intent=intent)
+    return Outcome(VetoCode.APPROVED, "Reduce-only: lowers the position", size, intents=(intent,))
 
 
 # What raises risk.
@@ -192,6 +194,7 @@ def _may_open_now(state: BrainState, now: Now) -> None:
 def _open(state: BrainState, signal: Signal, decision_id: str, now: Now) -> Outcome:
     equity = state.equity
     assert equity is not None
+    where = route_of(state, signal)
     signal = _completed(state, signal)
     config, posture = state.config, state.posture
     tail = state.tails.get(signal.symbol) or state.tails.get(config.benchmark)
@@ -236,16 +239,34 @@ def _open(state: BrainState, signal: Signal, decision_id: str, now: Now) -> Outc
         )
     if size < config.min_order_usd:
         raise Veto(VetoCode.SIZE_TOO_SMALL, f"SIZE_TOO_SMALL: {size} USD < {config.min_order_usd} USD", verdict.risk)
+    shares = portions(state, where, size)
+    manner = manner_of(state, signal, size)
+    signal = manner.signal
     reason = verdict.reason if size == verdict.size else f"{verdict.reason}; capped at {size} USD"
+    reason = "; ".join(filter(None, (reason, where.remark, manner.remark)))
     advice = state.constraints_of(signal.symbol)
     if advice is not None and constraints is None:
         reason = f"{reason}; tail policy advises {', '.join(advice.reason_codes)}"
     cap = state.leverage_cap(signal.symbol, equity)
     asked = Decimal(str(signal.leverage)) if signal.leverage > 0.0 else cap
     leverage = max(ONE, min(asked, cap)).quantize(_LEVERAGE_STEP)
-    intent = _intent(state, signal, decision_id, now, action=Action.OPEN, size=size, quantity=None, leverage=leverage)
-    state.exposure.reserve(intent.intent_id, signal.symbol, signal.side, size, now.wall_ms)
-    return Outcome(VetoCode.APPROVED, reason, size, verdict.risk, intent)
+    intents = tuple(
+        _intent(
+            state,
+            signal,
+            decision_id,
+            now,
+            action=Action.OPEN,
+            size=part,
+            quantity=None,
+            leverage=leverage,
+            venue=venue,
+        )
+        for venue, part in shares
+    )
+    for intent in intents:
+        state.exposure.reserve(intent.intent_id, signal.symbol, signal.side, intent.size_usd, now.wall_ms)
+    return Outcome(VetoCode.APPROVED, reason, size, verdict.risk, intents)
 
 
 def _price(state: BrainState, signal: Signal) -> Decimal | None:
@@ -272,16 +293,20 @@ def _intent(
     size: Decimal,
     quantity: Decimal | None,
     leverage: Decimal,
+    venue: str = "",
 ) -> Intent:
     config, policy = state.config, state.policy
     opening = action is Action.OPEN
+    venue = venue or config.venue
+    # The first venue's intent is named by the signal alone, as ever; those of further venues by theirs, too.
+    parts = (signal.signal_id,) if venue == config.venue else (signal.signal_id, venue)
     reference = _price(state, signal)
     intent = Intent(
-        intent_id=IntentId(deterministic_ulid(signal.t_signal_ms, "intent", signal.signal_id)),
+        intent_id=IntentId(deterministic_ulid(signal.t_signal_ms, "intent", *parts)),
         signal_id=signal.signal_id,
         phase=signal.phase,
         action=action,
-        venue=config.venue,
+        venue=venue,
         account=config.account,
         symbol=signal.symbol,
         side=signal.side,
@@ -302,8 +327,9 @@ def _intent(
         decision_id=decision_id,
         t_wall_ns=signal.t_wall_ns,
         terms=signal.terms,
+        execution=signal.execution,
     )
-    takes = signal.order_type in TAKING and opening
+    takes = signal.order_type in TAKING and opening and signal.execution is None
     state.quality.sent(now.wall_ms)
     state.remember(intent.intent_id, Approved(signal.trap_type, signal.side, reference, now.wall_ms, takes))
     return intent

@@ -40,3 +40,7 @@ def set_gauges(metrics: Metrics, core: BrainCore, now: Now) -> None:
     metrics.gauge("titan_brain_defcon").set(state.posture.defcon.rank)
     metrics.gauge("titan_brain_truth_confidence_score").labels("account").set(state.truth / 100.0)
     metrics.gauge("titan_brain_truth_age_seconds").set(max(0, now.wall_ms - state.truth_wall_ms) / 1000.0)
+    for venue, count in state.routed.items():
+        metrics.gauge("titan_brain_routed_total").labels(venue).set(count)
+    for verdict, count in state.impacts.items():
+        metrics.gauge("titan_brain_impact_total").labels(verdict.value).set(count)

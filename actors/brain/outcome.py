@@ -15,13 +15,13 @@ NO_RISK = RiskMetrics()
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What was decided: the code, the sentence, the size in USD, and the intent when there is one."""
+    """What was decided: the code, the sentence, the size in USD, and its intents, one a venue."""
 
     code: VetoCode
     reason: str
     size: Decimal = ZERO
     risk: RiskMetrics = NO_RISK
-    intent: Intent | None = None
+    intents: tuple[Intent, ...] = ()
 
 
 class Veto(Exception):

@@ -29,6 +29,7 @@ from actors.brain.sizing import leverage_cap
 from actors.brain.surprise import Surprise
 from actors.brain.tail import TailConstraints, TailMode, tail_constraints
 from titan import subjects
+from titan.algos import Impact
 from titan.clock import Now
 from titan.codes import TradingState
 from titan.effects import Publish, RaiseAlert
@@ -85,6 +86,9 @@ class BrainState:
         self.ladder = Ladder()
         self.operator_mode = Mode.NORMAL
         self.quotes: dict[str, Quote] = {}
+        self.volumes: dict[str, Decimal] = {}
+        self.routed: dict[str, int] = {}
+        self.impacts: dict[Impact, int] = {}
         self.tails: dict[str, Tail] = {}
         self.approvals: OrderedDict[str, Approved] = OrderedDict()
         self.decided: OrderedDict[str, int] = OrderedDict()
@@ -112,6 +116,16 @@ class BrainState:
     def equity(self) -> Decimal | None:
         """The account's equity in USD, as the router reported it last."""
         return None if self.exposure.view is None else self.exposure.view.equity
+
+    def day_volume_usd(self, symbol: str) -> float | None:
+        """What a symbol trades in a day; None where only the default can be taken.
+
+        The volume of a paper venue is what it has traded since it began, and says nothing of a day.
+        """
+        volume, quote = self.volumes.get(symbol), self.quotes.get(symbol)
+        if self.config.profile != "live" or not volume or quote is None or quote.last is None:
+            return None
+        return float(volume * quote.last)
 
     @property
     def hash_matches(self) -> bool:

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from actors.router import books, children, rows
 from actors.router.guard import Opening, admits, examine
-from actors.router.order_desk import OrderDesk
+from actors.router.order_desk import CANCEL_AGAIN_MS, OrderDesk
 from actors.router.parents import Worked
 from actors.router.refusal import Refusal
 from actors.router.state import RouterConfig, RouterState
@@ -281,7 +281,7 @@ class AlgoDesk:
             price=order.price,
             status=status,
             placed_ms=turn.now.market_ms - age_ms,
-            cancelling=self._orders.awaits_cancel(order, turn.now.wall_ms),
+            cancelling=self._orders.cancelling(cid, turn.now.wall_ms - CANCEL_AGAIN_MS),
             unwinds=parent.unwinds(order),
             refused=order.state is OrderState.REJECTED and not order.filled,
         )

@@ -5,10 +5,13 @@ Guarantees: every gauge is set from the state alone, at every account the router
 
 from __future__ import annotations
 
+from collections import Counter
+
 from actors.router import view
 from actors.router.state import RouterConfig, RouterState
 from titan.codes import TradingState
 from titan.metrics import Metrics
+from titan.model import Style
 
 
 def show(metrics: Metrics, state: RouterState, config: RouterConfig, outbox_rows: int) -> None:
@@ -34,5 +37,12 @@ def show(metrics: Metrics, state: RouterState, config: RouterConfig, outbox_rows
     gauge("titan_router_outbox_rows").set(outbox_rows)
     gauge("titan_router_external_orders_total").set(state.externals)
     gauge("titan_router_unknown_orders").set(len(state.lookups))
+    working = Counter(
+        parent.row.intent.execution.style for parent in state.parents.values() if parent.row.intent.execution
+    )
+    for style in Style:
+        gauge("titan_execution_parents").labels(style.value).set(working[style])
+    for (style, end), count in state.ended.items():
+        gauge("titan_execution_parents_ended_total").labels(style.value, end.value).set(count)
     for each in TradingState:
         gauge("titan_trading_state").labels(each.value).set(each is state.effective)

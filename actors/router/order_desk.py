@@ -124,9 +124,9 @@ class OrderDesk:
             turn.do(CancelOrder(order))
         turn.do(SetTimer(f"lookup:{order.client_order_id}", 1_000))
 
-    def cancelling(self, cid: str) -> bool:
-        """Whether a cancel of it is on its way."""
-        return cid in self._cancelled_ms
+    def cancelling(self, cid: str, after_ms: int = -1) -> bool:
+        """Whether a cancel of it is on its way that was asked for after an instant (wall)."""
+        return self._cancelled_ms.get(cid, -1) > after_ms
 
     def behind(self, order: Order) -> bool:
         """Whether the venue showed more of it filled than is booked."""
@@ -145,10 +145,6 @@ class OrderDesk:
             self._cancelled_ms.pop(order.client_order_id, None)
         else:
             turn.do(LookUp(order))
-
-    def awaits_cancel(self, order: Order, now_wall_ms: int) -> bool:
-        """Whether a cancel of it was asked for so lately that its answer may still come."""
-        return now_wall_ms - self._cancelled_ms.get(order.client_order_id, -CANCEL_AGAIN_MS) < CANCEL_AGAIN_MS
 
     def raising(self, *, strangers: bool) -> list[Order]:
         """Live orders that could raise risk: our entries, and with `strangers` what others made on the account."""

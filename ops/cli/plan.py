@@ -235,6 +235,7 @@ def make_plan(settings: Settings, flags: Flags) -> LaunchPlan:
             "balance": _balance(settings.balance),
             "venue": settings.venue,
             "dashboard": settings.dashboard if flags.dashboard is None else flags.dashboard,
+            "routing": settings.routing,
             "router_cpu": settings.router_cpu,
             "spares": settings.spares,
             "fast_lane": settings.fast_lane,

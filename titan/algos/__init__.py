@@ -15,6 +15,7 @@ from titan.algos.model import (
     Step,
     Top,
 )
+from titan.algos.routing import NoVenue, Route, Rules, parse_rules, route
 from titan.algos.split import Target, Unsplittable, split
 
 __all__ = [
@@ -27,13 +28,18 @@ __all__ = [
     "Impact",
     "ImpactGate",
     "Leg",
+    "NoVenue",
     "Parent",
     "Place",
+    "Route",
+    "Rules",
     "Step",
     "Target",
     "Top",
     "Unsplittable",
     "impact_bps",
+    "parse_rules",
+    "route",
     "split",
     "step",
 ]

@@ -27,6 +27,7 @@ from tests.actors.brain.world import (
     signal_message,
     ticker_message,
 )
+from titan.algos import Rules
 from titan.clock import Now
 from titan.codec import intent_from_pb
 from titan.effects import Publish, RaiseAlert
@@ -36,6 +37,7 @@ from titan.testing import POLICY
 
 T0 = 1_700_000_000_000
 POLICY_NOW = load_policy(POLICY)
+ONLY_BYBIT = Rules({"bybit": Decimal(1)})
 
 
 class Desk:
@@ -46,6 +48,7 @@ class Desk:
         self.seq = 0
         self.count = 0
         self.fills = 0
+        config.setdefault("routing", ONLY_BYBIT)
         self.core = BrainCore(BrainConfig(venue="bybit", **config), policy)
         self.started = self.core.start(self.now)
         if ready:
