@@ -290,7 +290,7 @@ class RouterMachine(RuleBasedStateMachine):
         for order in self.flying:
             if order.reduce_only:
                 assert order.stop_price is None
-                assert order.role in (OrderRole.CLOSE, OrderRole.FLATTEN)
+                assert order.role in (OrderRole.CLOSE, OrderRole.FLATTEN, OrderRole.STOP)
 
     @invariant()
     def entries_are_protected(self) -> None:
