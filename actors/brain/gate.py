@@ -7,7 +7,7 @@ count what is pending. Never: state, clocks, I/O; approval on missing knowledge.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from decimal import Decimal
 
 from actors.brain.config import PhaseLimit
@@ -22,6 +22,7 @@ from titan.model import Phase, Side, Signal
 from titan.money import ZERO, text_of
 from titan.policy import RiskPolicy
 from titan.symbols import whitelisted
+from titan.values import value
 
 MIN_TRUTH = 80
 DEFAULT_CONFIDENCE = 80.0
@@ -40,7 +41,7 @@ PHASE_NAMES = {
 _CENT = Decimal("0.01")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class GateInput:
     """Everything the gate judges by. Notionals are signed USD by symbol, pending included; `size` is what to judge.
 
@@ -70,7 +71,7 @@ class GateInput:
     trade_gate: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RiskMetrics:
     """The account's risk as the gate saw it: leverage as multiples of equity, delta in USD."""
 
@@ -81,7 +82,7 @@ class RiskMetrics:
     beta: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Verdict:
     """The gate's answer; `size` is what it allows, zero on a veto."""
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
 
 from actors.brain.gate import RiskMetrics
 from titan.codes import VetoCode
 from titan.model import Intent
 from titan.money import ZERO
+from titan.values import value
 
 NO_RISK = RiskMetrics()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Outcome:
     """What was decided: the code, the sentence, the size in USD, and its intents, one a venue."""
 

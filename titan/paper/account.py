@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from decimal import Decimal
 
 from titan.paper.orders import ZERO, Instrument, PositionView, Side, TriggerBy
+from titan.values import value
 
 MAKER_FEE = Decimal("0.0002")
 TAKER_FEE = Decimal("0.00055")
@@ -23,7 +24,7 @@ COST_STEP = Decimal("1e-12")
 _REMEMBERED = tuple(field.name for field in fields(PositionView) if field.name != "symbol")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class FillOutcome:
     """What a fill did: profit taken, size closed, size opened."""
 
@@ -149,7 +150,7 @@ def _opening(qty: Decimal, value: Decimal, offset: Decimal) -> Decimal:
     return value if offset == 0 else value * (qty - offset) / qty
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Margin:
     """The account at mark prices, in quote money."""
 

@@ -5,20 +5,20 @@ Guarantees: values are typed and finite; whether they are allowed is for the cor
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
 
 from titan.paper.orders import ZERO, NewOrder, OrderFilter, TriggerBy
+from titan.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PlaceOrder:
     """Make an order."""
 
     order: NewOrder
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CancelOrder:
     """Cancel one open order, by order id or by client id."""
 
@@ -27,7 +27,7 @@ class CancelOrder:
     link_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CancelAll:
     """Cancel open orders of a symbol, or of all with an empty one. Unfiltered it also removes TP/SL orders."""
 
@@ -35,7 +35,7 @@ class CancelAll:
     filter: OrderFilter = OrderFilter.ALL
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AmendOrder:
     """Change quantity, price or trigger of an open order; zero keeps a value."""
 
@@ -47,7 +47,7 @@ class AmendOrder:
     trigger_price: Decimal = ZERO
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SetLeverage:
     """Set the leverage of a symbol."""
 
@@ -55,7 +55,7 @@ class SetLeverage:
     leverage: Decimal
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SetTradingStop:
     """Set (price), remove (zero) or keep (None) the protection of a whole position."""
 
@@ -66,7 +66,7 @@ class SetTradingStop:
     tp_trigger_by: TriggerBy = TriggerBy.LAST
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CloseMarket:
     """End the present market: cancel every order and close every position at its mark, for another feed follows."""
 

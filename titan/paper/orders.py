@@ -11,6 +11,8 @@ from decimal import Decimal
 from enum import IntEnum, StrEnum
 from operator import attrgetter
 
+from titan.values import value
+
 ZERO = Decimal(0)
 MAX_LINK_ID = 36
 
@@ -153,7 +155,7 @@ class RetCode(IntEnum):
     TPSL_NOT_MODIFIED = 34040
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Instrument:
     """A linear perpetual: `id` is the venue's spelling, `symbol` the canonical one; steps in quote and base units."""
 
@@ -169,7 +171,7 @@ class Instrument:
     max_qty: Decimal
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NewOrder:
     """A validated wish to trade. `trigger_direction` 1 waits for a rise, 2 for a fall, 0 means no trigger."""
 
@@ -239,7 +241,7 @@ class Order:
 _values = attrgetter(*(each.name for each in fields(Order)))
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Execution:
     """One fill, funding payment or bust. `fee` is what the wallet paid (negative when it received)."""
 
@@ -267,7 +269,7 @@ class Execution:
     stop_type: StopOrderType = StopOrderType.NONE
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class BalanceRow:
     """One change of the wallet: `change` = realised - fee, `wallet` is the balance after it."""
 
@@ -282,7 +284,7 @@ class BalanceRow:
     ref: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PositionView:
     """A position for readers: `size` is signed, `cost` is its signed entry value."""
 
@@ -310,28 +312,28 @@ class PositionView:
         return abs(self.cost / self.size) if self.size else ZERO
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OrderChanged:
     """An order was made or moved."""
 
     order: Order
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Executed:
     """Something was executed."""
 
     execution: Execution
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PositionChanged:
     """A position, its leverage or its protection changed."""
 
     position: PositionView
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class WalletChanged:
     """The wallet changed."""
 
@@ -341,7 +343,7 @@ class WalletChanged:
 Effect = OrderChanged | Executed | PositionChanged | WalletChanged
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Refused:
     """The venue says no; nothing changed."""
 
@@ -349,7 +351,7 @@ class Refused:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Accepted:
     """The venue took the command; the ids of the orders it concerned."""
 
