@@ -9,9 +9,7 @@ runs from the command's publication over the bus, the router and ccxt to the fir
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -20,18 +18,16 @@ import aiohttp
 from ops.bench.absorb import taken_trades
 from ops.bench.children import Child, quiet_loop
 from ops.bench.result import Options, Report, Target, row
-from ops.bench.town import SYMBOL, Town, town
+from ops.bench.town import SYMBOL, Town, flooded, town
 from protos import market_pb2, system_pb2, trading_pb2
 from titan import subjects
 from titan.bus import Received
-from titan.clock import ANCHOR_FILE
 from titan.codec import intent_to_pb
 from titan.errors import TimedOut
 from titan.ids import IntentId, SignalId, new_ulid
 from titan.model import Action, Intent, OrderType, Phase, Side
 from titan.policy import load_policy
 from titan.servers import Kind
-from titan.testing import runtime_for_tests
 
 TARGET = Target(p99=20.0)
 FLOODED = "ETH/USDT:USDT"
@@ -181,15 +177,15 @@ async def _measure(seconds: float) -> Report:
             for _ in range(WARM_UP):
                 await desk.one()
             calm = await _samples(desk, seconds / 3)
-            async with _flood(here) as url, aiohttp.ClientSession() as http:
+            async with flooded(here, FLOODED, "ops.bench.flood:Flood") as url, aiohttp.ClientSession() as http:
                 began, before = time.perf_counter(), await taken_trades(http, url)
-                flooded = await _samples(desk, seconds)
+                in_flood = await _samples(desk, seconds)
                 rate = (await taken_trades(http, url) - before) / (time.perf_counter() - began)
         finally:
             pulsing.cancel()
             await asyncio.gather(pulsing, return_exceptions=True)
     rows = (
-        row("disarm published to cancel at the socket, flood", "ms", flooded, TARGET),
+        row("disarm published to cancel at the socket, flood", "ms", in_flood, TARGET),
         row("the same without a flood", "ms", calm),
     )
     return Report("cancel-under-flood", rows, (f"the phase took {rate:,.0f} trades/s meanwhile",))
@@ -212,31 +208,3 @@ async def last_price(here: Town) -> Decimal:
     ):
         body = await answer.json()
     return Decimal(str(body["result"]["list"][0]["lastPrice"]))
-
-
-@contextlib.asynccontextmanager
-async def _flood(here: Town) -> AsyncIterator[str]:
-    """Runs injector and Scavenger on the town's NATS; gives the URL of the Scavenger's metrics once trades flow."""
-    town_runtime = here.runtime
-    home = town_runtime.home / "flood"
-    runtime = await asyncio.to_thread(
-        runtime_for_tests,
-        home,
-        nats_url=town_runtime.nats_url,
-        nats_user=town_runtime.nats_user,
-        nats_password=town_runtime.nats_password,
-        venues=town_runtime.venues,
-        symbols=(FLOODED,),
-        hmac_key=town_runtime.hmac_key,
-    )
-    anchor = (town_runtime.run_dir / ANCHOR_FILE).read_bytes()
-    (runtime.run_dir / ANCHOR_FILE).write_bytes(anchor)
-    async with (
-        Child.actor("actors.scavenger.actor:Scavenger", home),
-        Child.actor("ops.bench.flood:Flood", home),
-        aiohttp.ClientSession() as http,
-    ):
-        url = f"http://127.0.0.1:{runtime.ports['scavenger_http']}/metrics"
-        while await taken_trades(http, url) == 0:
-            await asyncio.sleep(0.1)
-        yield url

@@ -83,6 +83,18 @@ class Child:
                 await _end(process)
 
 
+async def started(
+    stack: contextlib.AsyncExitStack, *children: contextlib.AbstractAsyncContextManager[Child]
+) -> tuple[Child, ...]:
+    """Starts several at once, each until the stack is left. Raises what the first failure raised; none of them stays."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(stack.enter_async_context(child)) for child in children]
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return tuple(task.result() for task in tasks)
+
+
 async def _end(process: asyncio.subprocess.Process) -> None:
     if process.returncode is None:
         process.terminate()

@@ -19,6 +19,8 @@ from ops.bench.tape import BATCH, PRICE_SCALE, QTY_SCALE, Tape, bars
 from titan.clock import Clock
 
 BACKLOG = 128 * BATCH
+RATE = 5_000
+FRAME_S = 0.002
 LOOK_EVERY_S = 0.05
 
 
@@ -87,13 +89,36 @@ class TapeExchange:
         self._looking.cancel()
 
 
+class PacedExchange(TapeExchange):
+    """The same market at `RATE` trades a second, a few in each frame; what fell behind comes in the next frame."""
+
+    _began_s = 0.0
+    _given = 0
+
+    async def watch_trades(self, symbol: str) -> list[dict[str, object]]:
+        """The trades that are due, as soon as some are."""
+        loop = asyncio.get_running_loop()
+        self._began_s = self._began_s or loop.time()
+        await asyncio.sleep(FRAME_S)
+        due = min(BATCH, int((loop.time() - self._began_s) * RATE) - self._given)
+        self._given += due
+        return self._tape.batch(self._clock.now().market_ms)[:due]
+
+
 class Flood(MarketData):
     """Market data from a tape as fast as the Scavenger takes it."""
 
     name: ClassVar[str] = "market_data"
+    exchange: ClassVar[type[TapeExchange]] = TapeExchange
 
     async def _sessions(self) -> None:
         url = f"http://127.0.0.1:{self.runtime.ports['scavenger_http']}/metrics"
-        exchange = TapeExchange(self.clock, self.core.symbols[0], url)
+        exchange = self.exchange(self.clock, self.core.symbols[0], url)
         self._session = VenueSession(exchange, self.core.venue, self.core.symbols, self._take, self._unreadable)
         await self._session.run()
+
+
+class Flow(Flood):
+    """Market data from a tape at `RATE` trades a second."""
+
+    exchange: ClassVar[type[TapeExchange]] = PacedExchange

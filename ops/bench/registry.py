@@ -27,6 +27,7 @@ BENCHES: dict[str, Bench] = {
     "order-path": Bench("what one intent costs inside the router, without the wire", "order_path"),
     "order-path-beside": Bench("the order path beside that of another engine, in one run", "beside"),
     "signal-to-socket": Bench("a signal published until its order is at the venue, across processes", "signal_path"),
+    "lane": Bench("a signal published until its order is handed to the venue session, over the fast lane", "lane"),
     "matching": Bench("orders a second in the paper venue's matching core", "matching"),
     "absorb": Bench("trades a second that one phase takes, injected behind ccxt", "absorb"),
     "cancel-under-flood": Bench("a disarm until its cancel is at the venue, while trades flood", "cancel"),

@@ -12,10 +12,11 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from ops.bench.children import Child, quiet_loop
+from ops.bench.children import Child, quiet_loop, started
 from ops.bench.result import Options, Report, Target, row
 from ops.bench.town import SYMBOL, Town, town
 from protos import brain_pb2, market_pb2, trading_pb2
@@ -47,7 +48,7 @@ MOST_MISSES = 50
 
 
 @dataclass(slots=True)
-class _Phase:
+class PlayedPhase:
     """What the bench hears while it plays the phase."""
 
     here: Town
@@ -100,8 +101,8 @@ class _Phase:
             t_wall_ns=time.time_ns(),
         )
 
-    async def one(self) -> float | None:
-        """Milliseconds of one signal's way, None when it did not become an order."""
+    async def one(self) -> tuple[int, int] | None:
+        """When a signal was published and when its order was at the socket, in ns; None when it did not become an order."""
         message = signal_to_pb(self.signal())
         self.here.tap.arrivals.clear()
         began = time.perf_counter_ns()
@@ -110,7 +111,7 @@ class _Phase:
             arrived = await self.here.tap.next(cancels=False, timeout_s=ARRIVAL_TIMEOUT_S)
         except TimeoutError:
             return None
-        return (arrived.at_ns - began) / 1e6
+        return began, arrived.at_ns
 
     async def warm(self) -> None:
         """Waits until signals become orders. Raises TimedOut with the last reason why they do not."""
@@ -123,6 +124,25 @@ class _Phase:
                 passed += 1
             await asyncio.sleep(PAUSE_S)
 
+    async def many(self, seconds: float, took: Callable[[int, int], None]) -> int:
+        """Signals for so long, or until as many became orders as the policy's notional admits; returns how many did not.
+
+        `took` is told when each was published and when its order was at the socket. Raises Fatal when too few become orders.
+        """
+        done = misses = 0
+        deadline = time.monotonic() + seconds
+        while not done or (time.monotonic() < deadline and done < MOST):
+            way = await self.one()
+            if way is not None:
+                took(*way)
+                done += 1
+            else:
+                misses += 1
+                if misses > MOST_MISSES:
+                    raise Fatal(f"too many signals became no order: {dict(self.verdicts)} {self.last_reason}")
+            await asyncio.sleep(PAUSE_S)
+        return misses
+
 
 def run(options: Options) -> Report:
     """Signals one after the other until the time is over or 400 became orders, which the policy's notional still admits."""
@@ -130,8 +150,8 @@ def run(options: Options) -> Report:
 
 
 async def _report(seconds: float) -> Report:
-    by_bus, ccxt, missed = await _measure(seconds, fast_lane=False)
-    by_lane, again, also_missed = await _measure(seconds, fast_lane=True)
+    by_bus, ccxt, missed = await measure(seconds, fast_lane=False)
+    by_lane, again, also_missed = await measure(seconds, fast_lane=True)
     rows = (
         row("signal published to the venue's socket, over the bus", "ms", by_bus, TARGET),
         row("the same over the fast lane", "ms", by_lane),
@@ -141,32 +161,21 @@ async def _report(seconds: float) -> Report:
     return Report("signal-to-socket", rows, (f"{misses} signals became no order",) if misses else ())
 
 
-async def _measure(seconds: float, *, fast_lane: bool) -> tuple[list[float], list[float], int]:
+async def measure(seconds: float, *, fast_lane: bool) -> tuple[list[float], list[float], int]:
     """Milliseconds of each signal's way and of ccxt's share, and how many signals became no order."""
     async with contextlib.AsyncExitStack() as stack:
         here = await stack.enter_async_context(town(tuple(Kind), speed=SPEED, service="scavenger", fast_lane=fast_lane))
-        for actor in ACTORS:
-            await stack.enter_async_context(Child.actor(actor, here.runtime.home))
-        phase = _Phase(here)
+        await started(stack, *(Child.actor(actor, here.runtime.home) for actor in ACTORS))
+        phase = PlayedPhase(here)
         await phase.listen()
         await phase.warm()
         whole: list[float] = []
-        misses = 0
-        deadline = time.monotonic() + seconds
-        while not whole or (time.monotonic() < deadline and len(whole) < MOST):
-            took = await phase.one()
-            if took is not None:
-                whole.append(took)
-            else:
-                misses += 1
-                if misses > MOST_MISSES:
-                    raise Fatal(f"too many signals became no order: {dict(phase.verdicts)} {phase.last_reason}")
-            await asyncio.sleep(PAUSE_S)
+        misses = await phase.many(seconds, lambda began, arrived: whole.append((arrived - began) / 1e6))
         ccxt = await _ccxt_share(here, phase, len(whole))
     return whole, ccxt, misses
 
 
-async def _ccxt_share(here: Town, phase: _Phase, wanted: int) -> list[float]:
+async def _ccxt_share(here: Town, phase: PlayedPhase, wanted: int) -> list[float]:
     """The adapter's own way to the socket: orders far from the market, each refused by the venue or left resting."""
     venue = make_venue(here.runtime.venue)
     samples: list[float] = []
@@ -186,7 +195,7 @@ async def _ccxt_share(here: Town, phase: _Phase, wanted: int) -> list[float]:
     return samples
 
 
-def _order(phase: _Phase) -> Order:
+def _order(phase: PlayedPhase) -> Order:
     assert phase.price is not None
     name = new_ulid()
     cid: ClientOrderId = client_order_id(name, 0)

@@ -14,10 +14,13 @@ from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+import aiohttp
+
+from ops.bench.absorb import taken_trades
 from ops.bench.children import Child
 from ops.bench.wiretap import WireTap
 from titan.bus import Bus
-from titan.clock import Clock, open_clock
+from titan.clock import ANCHOR_FILE, Clock, open_clock
 from titan.logs import configure
 from titan.runtime import Runtime, VenueAddress
 from titan.servers import Kind, embedded
@@ -38,7 +41,9 @@ class Town:
 
 
 @contextlib.asynccontextmanager
-async def town(kinds: Collection[Kind], *, speed: float, service: str, fast_lane: bool = True) -> AsyncIterator[Town]:
+async def town(
+    kinds: Collection[Kind], *, speed: float, service: str, fast_lane: bool = True, router_cpu: str = "off"
+) -> AsyncIterator[Town]:
     """Starts servers, venue, tap and a bus that signs as `service`, with the fast lanes beside it or without."""
     async with contextlib.AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="titan-bench-")))
@@ -72,9 +77,38 @@ async def town(kinds: Collection[Kind], *, speed: float, service: str, fast_lane
             symbols=(SYMBOL,),
             speed=speed,
             fast_lane=fast_lane,
+            router_cpu=router_cpu,
             started_ms=time.time_ns() // 1_000_000,
         )
         configure("bench", runtime.log_dir, "WARNING")
         bus = await Bus.connect(runtime, service)
         stack.push_async_callback(bus.close)
         yield Town(runtime, tap, bus, open_clock(runtime.run_dir))
+
+
+@contextlib.asynccontextmanager
+async def flooded(here: Town, symbol: str, injector: str) -> AsyncIterator[str]:
+    """Runs an injector of trades and a Scavenger on the town's NATS; gives the URL of the Scavenger's metrics once they flow."""
+    town_runtime = here.runtime
+    home = town_runtime.home / "flood"
+    runtime = await asyncio.to_thread(
+        runtime_for_tests,
+        home,
+        nats_url=town_runtime.nats_url,
+        nats_user=town_runtime.nats_user,
+        nats_password=town_runtime.nats_password,
+        venues=town_runtime.venues,
+        symbols=(symbol,),
+        hmac_key=town_runtime.hmac_key,
+    )
+    anchor = (town_runtime.run_dir / ANCHOR_FILE).read_bytes()
+    (runtime.run_dir / ANCHOR_FILE).write_bytes(anchor)
+    async with (
+        Child.actor("actors.scavenger.actor:Scavenger", home),
+        Child.actor(injector, home),
+        aiohttp.ClientSession() as http,
+    ):
+        url = f"http://127.0.0.1:{runtime.ports['scavenger_http']}/metrics"
+        while await taken_trades(http, url) == 0:
+            await asyncio.sleep(0.1)
+        yield url

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from ops.bench import BENCHES, Options, Report, memory, recovery
+from ops.bench import BENCHES, Options, Report, lane, memory, recovery, signal_path
+from ops.bench.children import quiet_loop
 from ops.bench.memory import label
 from ops.bench.tree import whole_titan
 from ops.cli.bench import summary
@@ -70,8 +72,22 @@ def test_absorb_measures_real_processes_and_each_core() -> None:
     assert report.rows[0].max > 0
 
 
+@pytest.mark.skipif(
+    not os.environ.get("BENCHES"), reason="the lane's test starts the same processes; BENCHES=all runs this one as well"
+)
 @pytest.mark.slow
-def test_signal_to_socket_reports_the_whole_way_and_the_share_of_ccxt() -> None:
+def test_signal_to_socket_takes_signals_the_whole_way_and_ccxt_apart() -> None:
+    whole, ccxt, _ = quiet_loop(signal_path.measure(TINY.seconds, fast_lane=False))
+    assert len(whole) == len(ccxt) >= 1
+    assert min(whole) > 0
+    assert min(ccxt) > 0
+
+
+def test_signal_to_socket_reports_both_ways_and_the_share_of_ccxt(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def measured(seconds: float, *, fast_lane: bool) -> tuple[list[float], list[float], int]:
+        return ([2.0], [0.2], 1) if fast_lane else ([3.0, 3.1], [0.1, 0.3], 0)
+
+    monkeypatch.setattr(signal_path, "measure", measured)
     report = BENCHES["signal-to-socket"].run(TINY)
     check(
         report,
@@ -80,7 +96,35 @@ def test_signal_to_socket_reports_the_whole_way_and_the_share_of_ccxt() -> None:
         "of it ccxt: adapter called to the socket",
     )
     by_bus, by_lane, ccxt = report.rows
-    assert ccxt.n == by_bus.n + by_lane.n
+    assert (by_bus.n, by_lane.p50, ccxt.n) == (2, 2.0, 3)
+    assert report.notes == ("1 signals became no order",)
+
+
+@pytest.mark.slow
+def test_lane_tells_when_an_order_is_handed_over_while_trades_flow() -> None:
+    seen = quiet_loop(lane.measure(TINY.seconds, "off"))
+    assert len(seen.handed) == len(seen.ccxt) >= 1
+    assert min(seen.handed) > 0
+    assert min(seen.ccxt) > 0
+    assert seen.flow > 0
+
+
+def test_lane_reports_each_placing_of_the_routers_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings: list[tuple[str, set[int]]] = []
+
+    async def measured(_seconds: float, router_cpu: str) -> lane.Seen:
+        settings.append((router_cpu, os.sched_getaffinity(0)))
+        return lane.Seen([0.3], [0.1], 2, 5000.0)
+
+    monkeypatch.setattr(lane, "measure", measured)
+    cores = os.sched_getaffinity(0)
+    report = BENCHES["lane"].run(TINY)
+    last = max(cores)
+    check(report, "signal published to the venue session, the loop not pinned", "then ccxt: to the socket")
+    expected = [("off", cores), ("auto", cores), (str(last), cores - {last})]
+    assert settings == expected[: len(report.rows) // 2]
+    assert os.sched_getaffinity(0) == cores
+    assert report.notes[0] == "the loop not pinned: 5,000 trades/s flowed, 2 signals became no order"
 
 
 @pytest.mark.slow
