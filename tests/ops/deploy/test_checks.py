@@ -105,6 +105,15 @@ def test_a_broken_file_fails_its_check(tree: Path, check: str, path: str, before
     assert why in words
 
 
+@pytest.mark.skipif(find("zizmor") is None, reason="zizmor is not here: ops/build/tools.py")
+def test_a_workflow_that_runs_what_a_stranger_wrote_is_found(tree: Path) -> None:
+    path = tree / ".github" / "workflows" / "ci.yml"
+    path.write_text(path.read_text().replace("bash .ci/run", "echo ${{ github.head_ref }}"))
+    passed, words = deployment.workflow(tree)
+    assert not passed
+    assert "template-injection" in words
+
+
 def test_a_stale_bus_configuration_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ops.nats.render.conf", lambda: "something else")
     passed, words = deployment.bus()
