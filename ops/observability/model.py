@@ -14,6 +14,8 @@ LOGS = "logs"
 """The kind of a panel that shows lines: its queries are Loki's."""
 STEP_S = 15
 """Between two samples of a rule's test."""
+JUDGED_S = 60
+"""Between two evaluations there: no case looks at a moment between minutes, and every rule of a group is evaluated each time."""
 
 
 class Severity(StrEnum):

@@ -13,7 +13,7 @@ from typing import Any
 
 from ops.observability import logs
 from ops.observability.boards import BOARDS
-from ops.observability.model import LOGS, STEP_S, Alert, Dashboard, Panel, Sev, Severity
+from ops.observability.model import JUDGED_S, LOGS, STEP_S, Alert, Dashboard, Panel, Sev, Severity
 from ops.observability.rules import ALERTS, RECORDINGS
 from ops.observability.yamled import yaml
 from titan.metrics import METRICS
@@ -173,7 +173,7 @@ def tests_of(group: str) -> str:
                     ],
                 }
             )
-    return HEAD + yaml({"rule_files": [f"{group}.yml"], "evaluation_interval": f"{STEP_S}s", "tests": cases}) + "\n"
+    return HEAD + yaml({"rule_files": [f"{group}.yml"], "evaluation_interval": f"{JUDGED_S}s", "tests": cases}) + "\n"
 
 
 def alertmanager() -> str:
