@@ -27,7 +27,7 @@ from supervisors.control import ask
 from supervisors.tree import GROUPS, STABLE_MS
 from titan import subjects
 from titan.bus import Bus, Received
-from titan.errors import Fatal, NotRunning, TimedOut
+from titan.errors import Fatal, NotRunning, TimedOut, Transient
 from titan.logs import configure
 from titan.runtime import Runtime
 
@@ -92,9 +92,25 @@ class _Killer:
                     took = time.monotonic() - began
                     if (after := await self._pids()) != before:
                         raise Fatal(f"the new root restarted somebody: {before} became {after}")
+                    await self._heard()
                     return took
             await asyncio.sleep(LOOK_EVERY_S)
         raise TimedOut(f"no root had adopted everybody {RECOVERY_TIMEOUT_S:.0f} s after kill -9")
+
+    async def _heard(self) -> None:
+        """Waits until the new root also speaks on the bus: the next restart is told there."""
+        deadline = time.monotonic() + RECOVERY_TIMEOUT_S
+        while True:
+            try:
+                await self._snapshot()
+                return
+            except Transient:
+                if time.monotonic() > deadline:
+                    raise
+
+    async def _snapshot(self) -> system_pb2.ActorsSnapshot:
+        asked = system_pb2.ActorsRequest(requested_by="bench")
+        return await self._bus.request(subjects.RPC_ACTORS, asked, system_pb2.ActorsSnapshot)
 
     async def _pids(self) -> dict[str, int]:
         rows: Any = (await ask(self._runtime.run_dir, "snapshot", RECOVERY_TIMEOUT_S))["actors"]
@@ -109,9 +125,7 @@ class _Killer:
             await asyncio.sleep(0.2)
 
     async def _pid(self, name: str) -> int:
-        asked = system_pb2.ActorsRequest(requested_by="bench")
-        found = await self._bus.request(subjects.RPC_ACTORS, asked, system_pb2.ActorsSnapshot)
-        for actor in found.actors:
+        for actor in (await self._snapshot()).actors:
             if actor.name == name and actor.state == system_pb2.ACTOR_STATE_READY and actor.pid:
                 return actor.pid
         raise TimedOut(f"{name} is not Ready and can't be killed")

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from protos import system_pb2 as pb
-from supervisors.ray_node import RayNode
+from supervisors.ray_node import RayNode, family_of
 from tests.supervisors.fixtures.actors import inbox_of
 from tests.supervisors.live import PATIENCE_S, Seen, actors, call, gone, left_of, notes, until_actor, until_all_ready
 from tests.waiting import eventually
@@ -42,6 +42,7 @@ def node(open_dir: Path, nats_server: Addresses) -> Iterator[RayNode]:
         nats_password=nats_server.nats_password,
         memory_warn_mb=350,
         memory_recycle_mb=380,
+        spares=1,
     )
     made = RayNode(home, dashboard=False, groups=GROUPS)
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
@@ -108,7 +109,7 @@ def test_ray_asks_for_the_token_of_the_home(started: RayNode) -> None:
 def test_workers_run_at_the_niceness_of_everybody_and_say_who_they_are(home: Path) -> None:
     alpha = psutil.Process(actors(home)["alpha"].pid)
     assert alpha.nice() == psutil.Process().nice()
-    assert alpha.cmdline()[0].startswith("ray::Alpha")
+    eventually(lambda: alpha.cmdline()[0].startswith("ray::Alpha"), "also one that was a spare has its actor's name")
 
 
 def test_the_node_says_that_it_is_healthy(started: RayNode) -> None:
@@ -124,6 +125,34 @@ def test_a_killed_actor_is_back_with_a_higher_incarnation(home: Path) -> None:
     assert after.incarnation == before.incarnation + 1
     assert after.pid != before.pid
     assert after.last_exit == f"process {before.pid} was killed or ended"
+
+
+def test_a_terminated_actor_drains_stops_and_comes_back(home: Path) -> None:
+    before = actors(home)["alpha"]
+    stops = notes(home).count(("alpha", "stopped"))
+    os.kill(before.pid, signal.SIGTERM)
+    after = until_actor(home, "alpha", lambda seen: seen.ready and seen.pid != before.pid, "is back after a SIGTERM")
+    assert after.last_exit == "stopped"
+    assert notes(home).count(("alpha", "stopped")) == stops + 1
+
+
+def test_a_restart_takes_the_spare_and_makes_another(home: Path) -> None:
+    def spare() -> int:
+        return next((each.pid for each in family_of(home) if title(each.pid).startswith("ray::Spare")), 0)
+
+    waiting = eventually(spare, "a spare waits")
+    before = actors(home)["alpha"]
+    os.kill(before.pid, signal.SIGKILL)
+    after = until_actor(home, "alpha", lambda seen: seen.ready and seen.pid != before.pid, "is back")
+    assert after.pid == waiting
+    assert eventually(lambda: spare() not in (0, waiting), "another spare")
+
+
+def title(pid: int) -> str:
+    try:
+        return (psutil.Process(pid).cmdline() or [""])[0]
+    except psutil.Error:
+        return ""
 
 
 def silence_of(seen: Seen) -> float:

@@ -17,6 +17,7 @@ import psutil
 import pytest
 from redis.asyncio import Redis
 
+from tests.waiting import until
 from titan.errors import TimedOut
 from titan.servers import (
     AlreadyRunning,
@@ -299,3 +300,30 @@ async def test_a_server_that_never_answers_is_stopped_and_reported_with_its_log(
         await ServerProcess.start(replace(built, ready=never, start_timeout_s=0.2))
 
     assert all(is_free(port) for port in built.ports)
+
+
+async def test_a_postgres_that_shuts_down_and_waits_for_its_clients_complains_and_is_stopped_in_order(
+    home: Path,
+) -> None:
+    layout = Layout.of(home)
+    server = postgres.build(layout, PortBook(layout.run), durable=False)
+    process = await ServerProcess.start(server.spec)
+    assert server.spec.alive is not None
+    assert server.spec.trouble is not None
+    assert await server.spec.alive()
+    assert await server.spec.trouble() == ""
+    staying = await asyncpg.connect(server.dsn)
+    # A smart shutdown: nobody gets in, whoever is in stays for as long as it likes.
+    os.kill(process.pid, signal.SIGTERM)
+
+    async def complains() -> str:
+        assert server.spec.alive is not None
+        assert server.spec.trouble is not None
+        assert await server.spec.alive(), "a server that says no is no silent one"
+        return await server.spec.trouble()
+
+    assert "shutting down" in await until(complains)
+    assert await staying.fetchval("SELECT 1") == 1
+    await process.stop()
+    assert not process.running
+    staying.terminate()
