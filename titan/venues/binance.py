@@ -25,53 +25,21 @@ from titan.money import dec, text_of
 from titan.runtime import VenueAddress
 from titan.venues import binance_shapes as shapes
 from titan.venues.base import (
-    ClientIdRule,
-    PostOnlyRefusal,
-    Protection,
     VenueAck,
-    VenueCapabilities,
     VenueExecution,
     VenueOrder,
     VenuePosition,
     VenueWallet,
 )
 from titan.venues.binance_history import History
-from titan.venues.errors import ErrorRules
-from titan.venues.limits import Budget, Lane
-from titan.venues.rest import ORDER_PATIENCE_S, RestVenue, VenueProfile, oldest_first
+from titan.venues.binance_profile import PROFILE
+from titan.venues.limits import Lane
+from titan.venues.rest import ORDER_PATIENCE_S, RestVenue, oldest_first
 from titan.venues.stream import News, PrivateSocket
 
 NO_SUCH_ORDER = "-2013"
 ORPHAN_S, LISTEN_KEY_S = 60.0, 1200.0
 ORDER = {"orders_10s": 1.0, "orders_1m": 1.0}
-
-PROFILE = VenueProfile(
-    capabilities=VenueCapabilities(
-        time_in_force=shapes.TIME_IN_FORCE,
-        client_id_max=36,
-        client_id_chars="[.A-Z:/a-z0-9_-]",
-        client_id_rule=ClientIdRule.REFUSED_WHILE_OPEN,
-        protection=Protection.FIRST,
-        post_only_refusal=PostOnlyRefusal.REJECTED,
-        amends=frozenset({"price", "quantity"}),
-    ),
-    # -1003 and -1015: too many requests; -1008: throttled. -1000, -1001, -1006, -1007: status unknown.
-    # -4116: the id belongs to an open order, which may be ours.
-    errors=ErrorRules(
-        code="code",
-        message=("msg",),
-        transient=frozenset({-1003, -1008, -1015}),
-        ambiguous=frozenset({-1000, -1001, -1006, -1007, -4116}),
-        clock=frozenset({-1021}),
-    ),
-    budgets=(
-        Budget("weight", 2400, 40, reserve=400),
-        Budget("orders_10s", 300, 30, reserve=60),
-        Budget("orders_1m", 1200, 20, reserve=200),
-    ),
-    time_call="fapipublic_get_time",
-    server_ms=lambda answer: int(answer["serverTime"]),
-)
 
 
 class BinanceVenue(RestVenue):
@@ -104,19 +72,22 @@ class BinanceVenue(RestVenue):
 
     async def submit(self, order: Order) -> VenueAck:
         """Places the protection, then the entry. A protection in doubt keeps the entry at home."""
-        venue_symbol = self._venue_symbol(order.symbol)
-        request = shapes.order_request(order, venue_symbol)
+        venue_symbol, waits = self._venue_symbol(order.symbol), order.order_type.waits
+        request = (shapes.algo_request if waits else shapes.order_request)(order, venue_symbol)
         legs = [] if order.reduce_only else shapes.protection_requests(order, venue_symbol)
         self._history.touch(venue_symbol)
         for leg in legs:
             await self._protect(leg, legs)
         lane = Lane.URGENT if order.reduce_only else Lane.NORMAL
+        call = self._exchange.fapiprivate_post_algoorder if waits else self._exchange.fapiprivate_post_order
         try:
-            answer = await self._call(self._exchange.fapiprivate_post_order, request, ORDER, lane, ORDER_PATIENCE_S)
+            answer = await self._call(call, request, ORDER, lane, ORDER_PATIENCE_S)
         except (Rejected, Transient):
             await self._withdraw(legs)
             raise
-        venue_order_id = str(answer["orderId"])
+        venue_order_id = f"{shapes.ALGO}{answer['algoId']}" if waits else str(answer["orderId"])
+        if waits:
+            self._algos[order.client_order_id] = str(answer["algoId"])
         self._names[venue_order_id] = order.client_order_id
         return VenueAck(order.client_order_id, venue_order_id, int(answer.get("updateTime") or 0))
 
@@ -150,6 +121,9 @@ class BinanceVenue(RestVenue):
         if venue_order_id.startswith(shapes.ALGO):
             call = self._exchange.fapiprivate_delete_algoorder
             request["algoId"] = venue_order_id.removeprefix(shapes.ALGO)
+        elif not venue_order_id and client_order_id in self._algos:
+            call = self._exchange.fapiprivate_delete_algoorder
+            request["clientAlgoId"] = client_order_id
         else:
             call = self._exchange.fapiprivate_delete_order
             name, value = ("orderId", venue_order_id) if venue_order_id else ("origClientOrderId", client_order_id)
@@ -190,6 +164,12 @@ class BinanceVenue(RestVenue):
         raw = await self._one(self._exchange.fapiprivate_get_order, {**request, name: value})
         if raw is not None:
             return self._order(raw)
+        if not venue_order_id:
+            raw = await self._one(
+                self._exchange.fapiprivate_get_algoorder, {**request, "clientAlgoId": client_order_id}
+            )
+            if raw is not None:
+                return self._algo(raw)
         key = "orderId" if venue_order_id else "clientOrderId"
         for call, cost in (
             (self._exchange.fapiprivate_get_openorders, 1),

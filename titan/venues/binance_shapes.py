@@ -54,6 +54,8 @@ TIME_IN_FORCE = {
     OrderType.IOC: "IOC",
     OrderType.FOK: "FOK",
     OrderType.MARKET: "IOC",
+    OrderType.STOP_MARKET: "GTC",
+    OrderType.TAKE_PROFIT_MARKET: "GTC",
 }
 ALGO_TYPES = {
     "STOP": OrderType.STOP_MARKET,
@@ -80,6 +82,28 @@ def order_request(order: Order, venue_symbol: str) -> dict[str, Any]:
     if order.price is not None and order.order_type is not OrderType.MARKET:
         request["price"] = text_of(order.price)
         request["timeInForce"] = tif
+    if order.reduce_only:
+        request["reduceOnly"] = "true"
+    return request
+
+
+def algo_request(order: Order, venue_symbol: str) -> dict[str, Any]:
+    """The parameters of POST /fapi/v1/algoOrder for an order that waits for a trigger.
+
+    Raises Rejected for a type that is not taken.
+    """
+    if order.order_type not in TIME_IN_FORCE:
+        raise Rejected(RejectCode.ORDER_TYPE_UNSUPPORTED, f"binance takes no {order.order_type.value} order alone")
+    request = {
+        "algoType": "CONDITIONAL",
+        "symbol": venue_symbol,
+        "side": order.side.value,
+        "type": order.order_type.value,
+        "quantity": text_of(order.quantity),
+        "triggerPrice": text_of(order.trigger_price),
+        "workingType": "CONTRACT_PRICE",
+        "clientAlgoId": order.client_order_id,
+    }
     if order.reduce_only:
         request["reduceOnly"] = "true"
     return request

@@ -66,9 +66,16 @@ def test_a_market_order_names_no_price_even_when_it_knows_one() -> None:
     assert "timeInForce" not in request
 
 
-def test_orders_that_are_made_beside_an_entry_are_not_sent_alone() -> None:
-    with pytest.raises(Rejected, match="STOP_MARKET"):
-        shapes.order_request(order(order_type=OrderType.STOP_MARKET), "BTCUSDT")
+def test_a_stop_of_its_own_goes_to_the_algo_service_under_its_client_id() -> None:
+    stop = order(order_type=OrderType.STOP_MARKET, trigger_price=D(90), reduce_only=True)
+    request = shapes.algo_request(stop, "BTCUSDT")
+    assert (request["type"], request["triggerPrice"], request["reduceOnly"]) == ("STOP_MARKET", "90", "true")
+    assert request["clientAlgoId"] == stop.client_order_id
+
+
+def test_a_type_that_binance_does_not_take_is_refused() -> None:
+    with pytest.raises(Rejected, match="TAKE_PROFIT_LIMIT"):
+        shapes.algo_request(order(order_type=OrderType.TAKE_PROFIT_LIMIT, trigger_price=D(90)), "BTCUSDT")
 
 
 def test_the_stop_comes_before_the_target_and_both_only_reduce() -> None:
