@@ -36,7 +36,11 @@ NOT_RUN = {
     r"titan logs scavenger": "the same shape as the other logs",
     r"docker (compose|exec titan-(nats|postgres))": "needs an engine: `lint.py compose` resolves the file and its names",
     r"sudo ops/scripts/": _ENGINE,
-    r"ops/scripts/(compose|deploy_prod)": _ENGINE,
+    r"sudo apt": "changes the machine",
+    r"ops/scripts/(compose|deploy_prod|rotate_db_password)": _ENGINE,
+    r"ops/scripts/make_tls": "tests/titan/servers/test_tls.py makes its certificates with it",
+    r"ops/scripts/(incident|clean_disk)": "tests/ops/deploy/test_small_scripts.py runs it",
+    r"titan simulate": "tests/simulation/test_command.py runs it",
     r"curl -X POST": "with a token, in the tests of brain and execution; flatten is run as the verb",
     r"nats pub": "test_operator.py publishes the same plain text with the login of people",
     r"psql": "tests/ops/backup/test_way_back.py loads dumps with these options",
@@ -74,6 +78,7 @@ def _simple(words: str) -> bool:
 
 def shape(command: str) -> str:
     """The command without what changes from page to page: reasons, labels, counts and levels."""
+    command = re.sub(r"(titan backup) (?!-)\w+", r"\1 label", command)
     return re.sub(r"\"[^\"]*\"|\b\d+\b|\b(brain|router|execution|guardian|market_data)\b|error|warning", "_", command)
 
 
