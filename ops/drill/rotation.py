@@ -40,18 +40,18 @@ def rotate_hmac(stage: Stage, report: Report) -> None:
         before = stage.until(lambda: stage.status().counters.fills, "the first fill", 150.0)
         step.seen = f"{before} fills"
     with report.step("only what the live key signed is believed"):
-        _expect(stage, {old: SIGNED, new: DeadLetterReason.UNKNOWN_KEY})
+        expect(stage.runtime, {old: SIGNED, new: DeadLetterReason.UNKNOWN_KEY})
     with report.step("begin: the new key signs, the old one still verifies"):
         report.measures["begin_without_openings_s"] = _again_with(
             stage, HMAC_SECRET=new.secret, HMAC_KEY_ID=new.key_id, HMAC_SECRET_NEXT=old.secret, HMAC_KEY_ID_NEXT=old.key_id
         )  # fmt: skip
-        _expect(stage, {old: SIGNED, new: SIGNED})
+        expect(stage.runtime, {old: SIGNED, new: SIGNED})
     with report.step("venue, journal and ledger agree between the steps") as step:
         middle = stage.agreed()
         step.seen = f"{middle} fills"
     with report.step("end: the old key is forgotten"):
         report.measures["end_without_openings_s"] = _again_with(stage, HMAC_SECRET_NEXT="", HMAC_KEY_ID_NEXT="")
-        _expect(stage, {old: DeadLetterReason.UNKNOWN_KEY, new: SIGNED})
+        expect(stage.runtime, {old: DeadLetterReason.UNKNOWN_KEY, new: SIGNED})
     _nothing_lost(stage, report, max(before, middle))
 
 
@@ -103,9 +103,8 @@ def _again_with(stage: Stage, **settings: str) -> float:
     return round(time.monotonic() - began, 3)
 
 
-def _expect(stage: Stage, live: Mapping[HmacKey, DeadLetterReason]) -> None:
-    """Raises Broken unless brain and router judge every kind of signature as they should."""
-    runtime = stage.runtime
+def expect(runtime: Runtime, live: Mapping[HmacKey, DeadLetterReason]) -> None:
+    """Has brain and router judge every kind of signature. Raises Broken when one is judged otherwise than it should be."""
     venue = runtime.venue
     for subject in (subjects.SIGNAL_SUBMIT, subjects.intent_place(venue.name, venue.account, runtime.symbols[0])):
         tried = {key.key_id: (_sealed(key, subject), reason) for key, reason in live.items()}

@@ -6,12 +6,11 @@ import asyncio
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from ops.drill.rotation import SIGNED, _expect
+from ops.drill.rotation import SIGNED, expect
 from ops.drill.stage import Broken
 from protos import trading_pb2
 from titan import subjects
@@ -25,15 +24,8 @@ OLD, NEW = HmacKey(key_id="default", secret="o" * 32), HmacKey(key_id="rotated",
 FORGOTTEN = DeadLetterReason.UNKNOWN_KEY
 
 
-@dataclass
-class Stage:
-    """As much of a stage as the question needs."""
-
-    runtime: Runtime
-
-
 @asynccontextmanager
-async def judged(current: HmacKey, other: HmacKey | None) -> AsyncIterator[Stage]:
+async def judged(current: HmacKey, other: HmacKey | None) -> AsyncIterator[Runtime]:
     """A bus on which brain and router listen with these keys."""
     with tempfile.TemporaryDirectory(prefix="titan-rotation-") as scratch:
         home = Path(scratch)
@@ -49,7 +41,7 @@ async def judged(current: HmacKey, other: HmacKey | None) -> AsyncIterator[Stage
             await router.subscribe(subjects.INTENT_PLACE_ALL, trading_pb2.Intent, taken)
             for bus in (brain, router):
                 await bus.client.flush()
-            yield Stage(runtime)
+            yield runtime
             await brain.close()
             await router.close()
 
@@ -66,11 +58,11 @@ async def judged(current: HmacKey, other: HmacKey | None) -> AsyncIterator[Stage
 async def test_at_every_step_only_live_keys_are_believed_and_nothing_unsigned_or_forged(
     current: HmacKey, other: HmacKey | None, expected: dict[HmacKey, DeadLetterReason]
 ) -> None:
-    async with judged(current, other) as stage:
-        await asyncio.to_thread(_expect, stage, expected)
+    async with judged(current, other) as runtime:
+        await asyncio.to_thread(expect, runtime, expected)
 
 
 async def test_a_key_that_should_be_forgotten_and_is_not_breaks_the_drill() -> None:
-    async with judged(NEW, OLD) as stage:
+    async with judged(NEW, OLD) as runtime:
         with pytest.raises(Broken, match="expected"):
-            await asyncio.to_thread(_expect, stage, {OLD: FORGOTTEN, NEW: SIGNED})
+            await asyncio.to_thread(expect, runtime, {OLD: FORGOTTEN, NEW: SIGNED})
