@@ -137,13 +137,15 @@ class RayLauncher:
         self._home = home
         self._spares = Spares(spares, self._spare, settled, get_logger("root"))
         self._heard: asyncio.Task[dict[str, list[RayLife]]] | None = None
-        needs = dict.fromkeys(need for spec in actors.values() for need in spec.needs)
-        self._warm = WarmOrder(("titan.actor", *needs), tuple(spec.path for spec in actors.values()))
+        self._settled = settled
+        self._next: ActorSpec | None = next(iter(actors.values()), None)
 
     async def launch(self, child: str, incarnation: int) -> Life:
         """Makes the actor's process. When it raises or is cancelled, no process is left."""
         spec = self._actors[child]
         order = HostOrder(child, spec.path, incarnation, self._home)
+        names = list(self._actors)
+        self._next = self._actors.get(names[names.index(child) + 1]) if child != names[-1] else None
         taken = await self._spares.take(order)
         if taken is not None:
             spare, report = taken
@@ -198,7 +200,7 @@ class RayLauncher:
                 if handle is not None:
                     await kill_actor(handle)
             elif not report.name:
-                self._spares.keep(RaySpare(handle, report.pid, self._warm))
+                self._spares.keep(RaySpare(handle, report.pid, self._warm_order()))
             else:
                 found.setdefault(report.name, []).append(RayLife(handle, report))
         self._spares.fill()
@@ -226,7 +228,13 @@ class RayLauncher:
         except BaseException:
             _spawn(kill_actor(handle))
             raise
-        return RaySpare(handle, report.pid, self._warm)
+        return RaySpare(handle, report.pid, self._warm_order())
+
+    def _warm_order(self) -> WarmOrder:
+        """During an ordered start what the next child needs, so that nobody holds what he does not; else what any may need."""
+        specs = list(self._actors.values()) if self._settled() or self._next is None else [self._next]
+        needs = dict.fromkeys(need for spec in specs for need in spec.needs)
+        return WarmOrder(("titan.actor", *needs), tuple(spec.path for spec in specs))
 
     async def bury(self, child: str, pid: int) -> None:
         """Kills the worker of this home that the child was; on another node only its fencing term keeps it from trading."""
