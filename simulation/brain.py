@@ -41,7 +41,7 @@ from titan import subjects
 from titan.codec import intent_to_pb
 from titan.effects import Publish, RaiseAlert, SetTimer
 from titan.ids import IntentId, SignalId
-from titan.model import Action, Intent, OrderType, Phase, Side, Target, Terms
+from titan.model import Action, Execution, Intent, OrderType, Phase, Side, Style, Target, Terms
 from titan.venues import bybit_shapes as shapes
 
 if TYPE_CHECKING:
@@ -271,7 +271,23 @@ class Script:
             ttl_ms=5_000,
             decision_id=f"decision-{self._made}",
             terms=terms,
+            execution=None if terms is not None or kind.waits else self._style(chance, symbol, side, closes=closes),
         )
+
+    def _style(self, chance: Random, symbol: str, side: Side, *, closes: bool) -> Execution | None:
+        """How an intent is worked: most are one plain order."""
+        if chance.random() >= 0.15:
+            return None
+        style = chance.choice(list(Style))
+        duration_ms = int(chance.randint(1_000, 6_000) * self._world.engine.speed)
+        if style is not Style.BASIS:
+            return Execution(
+                style, duration_ms, slices=chance.randint(2, 4), display=Decimal("0.01"), cross=chance.random() < 0.5
+            )
+        other = SYMBOLS[1] if symbol == SYMBOLS[0] else SYMBOLS[0]
+        price = self._world.market.price(other, side.opposite)
+        stop = None if closes else price * (1 + side.sign * Decimal("0.02"))
+        return Execution(style, duration_ms, hedge_symbol=other, hedge_reference_price=price, hedge_stop_price=stop)
 
     def _terms(self, chance: Random, kind: OrderType, side: Side, price: Decimal, *, bracket: bool) -> Terms | None:
         """An expiry, a trigger, a trail or two targets, or nothing of it."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from math import ceil
 from typing import TYPE_CHECKING, assert_never
 
 from actors.router import rows as kinds
@@ -131,7 +132,7 @@ class SimPerformer(Process):
             case FetchReport():
                 self.session.fetch_report()
             case SetTimer():
-                after_ms = effect.after_ms if effect.clock == "wall" else int(effect.after_ms / self.engine.speed)
+                after_ms = effect.after_ms if effect.clock == "wall" else ceil(effect.after_ms / self.engine.speed)
                 self.after(effect.key, after_ms, lambda: self.feed(TimerFired(effect.key)))
             case CancelTimer():
                 self.cancel(effect.key)
