@@ -16,6 +16,7 @@ from ops.cli import (
     journal,
     ledger,
     node,
+    order,
     policy,
     simulate,
     soak,
@@ -85,6 +86,7 @@ for verb in (
     app.command()(verb)
 app.add_typer(policy.app, name="policy")
 app.add_typer(journal.app, name="journal")
+app.add_typer(order.app, name="order")
 app.add_typer(ledger.app, name="ledger")
 
 

@@ -189,6 +189,52 @@ async def test_a_manual_intent_goes_through_the_brain_and_returns_its_decision(
     assert reply.decision.code == "DISARMED"
 
 
+async def test_a_manual_intent_carries_its_type_and_terms_to_the_brain(channel: grpc.aio.Channel, bus: Bus) -> None:
+    heard: list[trading_pb2.Signal] = []
+
+    async def decide(received: Received[trading_pb2.Signal]) -> None:
+        heard.append(received.message)
+        await bus.publish(subjects.DECISION, brain_pb2.Decision(signal_id=received.message.signal_id, code="DISARMED"))
+
+    await bus.subscribe(subjects.SIGNAL_SUBMIT, trading_pb2.Signal, decide)
+    terms = trading_pb2.Terms(trigger_price="50100", targets=[trading_pb2.Target(price="52000", share="1")])
+    request = pb.SubmitManualIntentRequest(
+        symbol="BTC/USDT:USDT",
+        side=trading_pb2.SIDE_BUY,
+        action=trading_pb2.SIGNAL_ACTION_OPEN,
+        size_usd="100",
+        reason="test",
+        order_type=trading_pb2.ORDER_TYPE_STOP_LIMIT,
+        limit_price="50150",
+        terms=terms,
+    )
+    await control(channel).SubmitManualIntent(request, metadata=token("operator"))
+    [signal] = heard
+    assert (signal.order_type, signal.entry_price, signal.terms) == (request.order_type, "50150", terms)
+
+
+async def test_a_change_and_a_cancel_of_one_order_reach_the_router(channel: grpc.aio.Channel, bus: Bus) -> None:
+    heard: list[trading_pb2.OperatorCommand] = []
+
+    async def answer(received: Received[trading_pb2.OperatorCommand]) -> trading_pb2.OperatorReceipt:
+        heard.append(received.message)
+        return trading_pb2.OperatorReceipt(command_id=received.message.command_id, accepted=True, code="DONE")
+
+    for verb in ("amend_order", "cancel_order"):
+        await bus.serve(subjects.operator(verb), trading_pb2.OperatorCommand, answer)
+    stub = control(channel)
+    amend = pb.AmendOrderRequest(client_order_id="tt1", price="9", trigger_price="8", reason="test")
+    assert (await stub.AmendOrder(amend, metadata=token("operator"))).receipt.accepted
+    cancel = pb.CancelOrderRequest(client_order_id="tt1", reason="test")
+    assert (await stub.CancelOrder(cancel, metadata=token("operator"))).receipt.accepted
+    assert [(one.action, one.client_order_id, one.price, one.quantity, one.trigger_price) for one in heard] == [
+        ("amend_order", "tt1", "9", "", "8"),
+        ("cancel_order", "tt1", "", "", ""),
+    ]
+    with pytest.raises(grpc.aio.AioRpcError):
+        await stub.CancelOrder(cancel, metadata=token("observer"))
+
+
 async def test_events_are_streamed_as_they_happen(channel: grpc.aio.Channel, bus: Bus) -> None:
     stream = control(channel).WatchEvents(pb.WatchEventsRequest(subjects=[subjects.ALERT]), metadata=token("observer"))
     first = asyncio.ensure_future(stream.read())
