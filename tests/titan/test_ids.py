@@ -7,6 +7,7 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ulid import ULID
 
 from titan.ids import client_order_id, deterministic_ulid, is_our_client_order_id, new_ulid, ulid_from
 
@@ -70,6 +71,11 @@ def test_a_ulid_is_crockfords_base_32_of_its_128_bits(ts_ms: int, entropy: bytes
 
 def test_the_time_is_written_as_in_the_ulid_specifications_own_example() -> None:
     assert ulid_from(1_469_918_176_385, bytes(10)) == "01ARYZ6S410000000000000000"
+
+
+@given(st.integers(0, 2**48 - 1), st.binary(min_size=10, max_size=10))
+def test_a_ulid_is_spelled_as_others_spell_it(ts_ms: int, entropy: bytes) -> None:
+    assert ulid_from(ts_ms, entropy) == str(ULID(ts_ms.to_bytes(6, "big") + entropy))
 
 
 def test_a_ulid_needs_ten_bytes_of_entropy() -> None:
