@@ -32,6 +32,7 @@ from titan.money import BPS, ZERO
 ALGO_TIMER = "algo"
 SHORTEST_WALL_MS = 250
 AGAIN_WALL_MS = 500
+SOONEST_WALL_MS = 20
 _BEFORE_ACK = frozenset({OrderState.PENDING, OrderState.SENT, OrderState.UNKNOWN})
 # What may be otherwise in a moment: the next order waits for it.
 _PASSING = frozenset(
@@ -216,22 +217,24 @@ class AlgoDesk:
         made_so_far = [self._child(turn, parent, cid) for cid in parent.children]
         tops = [self._top(turn, leg.symbol) for leg in parent.row.legs]
         made = step(self._parent(parent), made_so_far, tops, turn.now.market_ms)
+        wake_ms = made.wake_ms
         for act in made.acts:
             match act:
                 case Place():
-                    self._place(turn, parent, act)
+                    if not self._place(turn, parent, act):
+                        wake_ms = turn.now.market_ms + int(AGAIN_WALL_MS * self._config.speed)
                 case Cancel():
                     self._orders.cancel(turn, self._state.orders[parent.children[act.number]])
                 case Finish():
                     self._finish(turn, parent, act.end, act.detail)
         if parent.row.event != END:
-            self._wake(turn, parent, made.wake_ms)
+            self._wake(turn, parent, wake_ms)
 
     def _wake(self, turn: Turn, parent: Worked, wake_ms: int | None) -> None:
         if wake_ms is None or wake_ms == parent.wake_ms:
             return
         parent.wake_ms = wake_ms
-        after_ms = max(1, wake_ms - turn.now.market_ms)
+        after_ms = max(int(SOONEST_WALL_MS * self._config.speed), wake_ms - turn.now.market_ms)
         turn.do(SetTimer(f"{ALGO_TIMER}:{parent.row.intent.intent_id}", after_ms, "market"))
 
     def _parent(self, parent: Worked) -> Parent:
@@ -288,7 +291,8 @@ class AlgoDesk:
 
     # ordering
 
-    def _place(self, turn: Turn, parent: Worked, act: Place) -> None:
+    def _place(self, turn: Turn, parent: Worked, act: Place) -> bool:
+        """Sends a child; False when it is held back for now, or when nothing is left to do."""
         row, leg = parent.row, parent.row.legs[act.leg]
         intent = self._intent_of(row.intent, act.leg)
         lowers = row.reduces or act.unwinds
@@ -297,13 +301,13 @@ class AlgoDesk:
             quantity = min(quantity, self._room(leg.symbol, act.side))
             if quantity <= 0:
                 self._finish(turn, parent, AlgoEnd.NOTHING_LEFT, f"no {leg.symbol} is held that it could take off")
-                return
+                return False
         else:
             price = act.price or leg.worst
             refusal = admits(intent, price, act.price, self._state, self._config, turn.now)
             if refusal is not None:
                 self._held_back(turn, parent, refusal)
-                return
+                return False
         intent_id = row.intent.intent_id
         first = client_order_id(intent_id, 0) not in self._state.orders
         number = 0 if first else children.next_child(self._state, intent_id)
@@ -331,6 +335,7 @@ class AlgoDesk:
         if not lowers and act.order_type is OrderType.IOC and intent.reference_price is not None:
             self._state.expected[order.client_order_id] = intent.reference_price
         self._orders.send(turn, order, rows.approval_fields(intent), 0 if parent.children else intent.t_wall_ns)
+        return True
 
     def _room(self, symbol: str, side: Side) -> Decimal:
         held = self._state.held(symbol)
@@ -341,7 +346,6 @@ class AlgoDesk:
         """Waits for what passes; gives up for what does not."""
         impeded = refusal.code is RejectCode.REDUCING and self._state.trading is TradingState.ACTIVE
         if refusal.code in _PASSING or impeded:
-            self._wake(turn, parent, turn.now.market_ms + max(1, int(AGAIN_WALL_MS * self._config.speed)))
             return
         self._stop(turn, parent, AlgoEnd.FORBIDDEN, f"{refusal.code.value}: {refusal.detail}")
         self._state.moved[parent.row.intent.intent_id] = None

@@ -426,3 +426,17 @@ def test_a_plain_intent_makes_no_parent_and_sets_no_timer_of_one() -> None:
     made.send(intent())
     assert parents(made) == []
     assert not any(isinstance(each, SetTimer) and each.key.startswith("algo") for each in made.effects)
+
+
+def test_an_order_held_back_is_tried_again_after_half_a_second() -> None:
+    made = bottle()
+    first = made.send(worked(PEG))
+    made.acknowledge(first)
+    made.clock.advance(2_000)
+    made.state.impediments["venue stream"] = "away"
+    effects = end(made, first)
+    assert sends(effects) == []
+    assert SetTimer("algo:i-1", 500, "market") in effects
+    del made.state.impediments["venue stream"]
+    made.clock.advance(500)
+    assert len(sends(made.tell(TimerFired("algo:i-1")))) == 1
