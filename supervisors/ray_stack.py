@@ -22,7 +22,8 @@ ROOT_BACK_WITHIN_S = 5.0
 LOOK_EVERY_S = 1.0
 ROOT_ANSWERS_WITHIN_S = 2.0
 ROOT_HANGS_S = 3.0
-ROOT_AWAY_S = 15.0
+# On a machine at its limit Ray needs a quarter of a minute for a new root; to start everything anew would take several times that.
+ROOT_AWAY_S = 45.0
 # On two busy cores an agent may need several seconds to answer.
 NODE_UNHEALTHY_S = 20.0
 HEALTH_EVERY_S = 2.0

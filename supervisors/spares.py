@@ -18,7 +18,7 @@ from supervisors.host_order import HostOrder, HostReport
 from supervisors.processes import Death
 from titan.logs import Log
 
-TAKE_WITHIN_S = 5.0
+TAKE_WITHIN_S = 10.0
 MADE_WITHIN_S = 8.0
 AGAIN_AFTER_S = 3.0
 
