@@ -305,7 +305,9 @@ class OrderDesk:
         protective = order.role in adoption.PROTECTIVE
         resized = ZERO < seen.quantity != order.quantity and seen.quantity >= order.filled
         resized = resized and not order.state.is_terminal
-        repriced = seen.price is not None and order.order_type.names_price and not order.state.is_terminal
+        # A change may have reached the venue before the fill that ended the order: its last view names the last price.
+        last = seen.state.is_terminal or not order.state.is_terminal
+        repriced = seen.price is not None and order.order_type.names_price and last
         shown = replace(
             order,
             venue_order_id=order.venue_order_id or seen.venue_order_id,

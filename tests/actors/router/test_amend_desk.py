@@ -125,6 +125,18 @@ def test_an_order_that_fills_whole_during_a_change_forgets_it() -> None:
     assert (now(bottle, order).state, now(bottle, order).price) == (OrderState.FILLED, d(50000))
 
 
+def test_the_last_view_of_an_order_names_the_price_it_was_changed_to_before_it_filled() -> None:
+    bottle = Bottle().begin()
+    order = resting(bottle)
+    change(bottle, order, price=d(49990))
+    [sent] = amends(bottle.effects)
+    bottle.fill(order, "0.1", "49990", "t1")
+    bottle.tell(Amended(order.client_order_id, sent.number))
+    bottle.tell(OrdersSeen((shown(order, OrderState.FILLED, "0.1", price=d(49990)),)))
+    assert (now(bottle, order).price, now(bottle, order).state) == (d(49990), OrderState.FILLED)
+    assert bottle.replayed().orders[order.client_order_id].price == d(49990)
+
+
 def test_a_change_in_doubt_is_looked_up_and_never_sent_again() -> None:
     bottle = Bottle().begin()
     order = resting(bottle)
