@@ -330,6 +330,6 @@ def _told(orders: dict[str, Order]) -> dict[str, Order]:
 
 
 BracketMachine.TestCase.settings = settings(
-    max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=25, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestBracketMachine = BracketMachine.TestCase
