@@ -85,7 +85,7 @@ def test_a_halt_fires_the_alert_of_the_kill_switch_and_resume_ends_it(running: R
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("name", ["kill-switch", "postgres-outage", "nats-outage", "rotate-database"])
+@pytest.mark.parametrize("name", ["kill-switch", "postgres-outage", "nats-outage"])
 def test_a_drill_passes_on_the_running_titan(running: Running, name: str) -> None:
     report = Report(name, now_text())
     began = time.monotonic()
@@ -93,3 +93,12 @@ def test_a_drill_passes_on_the_running_titan(running: Running, name: str) -> Non
     report.end(began)
     assert report.passed
     print(f"{name}: {report.seconds:.1f} s, {report.measures}")
+
+
+def test_brain_and_router_log_the_same_line_with_the_hash_of_the_policy(running: Running) -> None:
+    said = {}
+    for actor in ("brain", "router"):
+        lines = [json.loads(line) for line in (running.home / "logs" / f"{actor}.jsonl").read_text().splitlines()]
+        said[actor] = {line["policy_hash"] for line in lines if line.get("event") == "risk policy"}
+    assert said["brain"] == said["router"]
+    assert said["brain"] == {running.status()["policy_hash"]}
