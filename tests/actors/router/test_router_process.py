@@ -22,7 +22,7 @@ from titan import subjects
 from titan.codec import intent_to_pb
 from titan.halt import halt_path
 from titan.journal import Journal
-from titan.model import Action, Side
+from titan.model import Action, Execution, Side, Style
 
 
 async def agree(here: World) -> None:
@@ -307,3 +307,35 @@ async def _rejected(here: World, intent_id: str, code: str) -> pb.Reject | None:
 
 async def _any_reject(here: World, intent_id: str) -> pb.Reject | None:
     return next((each for each in here.rejects if each.intent_id == intent_id), None)
+
+
+async def test_a_twap_outlives_its_router_and_never_makes_more_than_the_whole(open_dir: Path) -> None:
+    async with world(open_dir) as here:
+        await here.start_router()
+        work = Execution(Style.TWAP, slices=3, duration_ms=6_000)
+        wanted = await here.intent(usd="3000", execution=work)
+        await here.order(wanted)
+
+        async def parents() -> list[dict[str, Any]]:
+            return [each for each in await here.journal() if each["kind"] == "parent"]
+
+        async def begun() -> bool:
+            return any(each["kind"] == "fill" for each in await here.journal())
+
+        await until(begun, "the first slice's fill")
+        await here.kill_router()
+        await here.start_router()
+
+        async def over() -> bool:
+            return (await parents())[-1]["event"] == "END"
+
+        await until(over, "the end of the parent", 40.0)
+        last = (await parents())[-1]
+        orders = await sent_entries(here)
+        done = sum(Decimal(each["cum_qty"]) for each in orders)
+        # A restart that took longer than the intent may live ends it short; never does it make more than the whole.
+        assert last["end"] in ("FILLED", "DEADLINE"), last
+        assert (done == Decimal(last["leg_quantity"])) is (last["end"] == "FILLED")
+        assert 0 < done <= Decimal(last["leg_quantity"])
+        assert len({each["link_id"] for each in orders}) == len(orders)
+        await agree(here)
