@@ -48,6 +48,9 @@ class BracketDesk:
 
     def follow(self, turn: Turn, order: Order) -> None:
         """An order changed: its bracket, and what closes its position, may have to change with it."""
+        if order.filled and order.role is OrderRole.ENTRY and order.terms is not None and order.terms.targets:
+            # Also a late fill of an entry that was over: its bracket is not.
+            self._state.brackets[order.intent_id] = None
         if order.intent_id in self._state.brackets:
             self._settle(turn, order.intent_id)
         if order.filled and self._state.held(order.symbol) == 0:

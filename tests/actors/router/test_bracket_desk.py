@@ -75,6 +75,14 @@ def test_targets_stand_as_soon_as_the_first_fill_does_and_grow_with_the_rest() -
     assert sum(one.quantity for one in live(bottle)) == bottle.state.held(BTC)
 
 
+def test_a_fill_that_is_told_after_its_entry_ended_still_gets_its_targets() -> None:
+    bottle = Bottle().begin()
+    entry = bracket(bottle)
+    bottle.tell(OrdersSeen((shown(entry, OrderState.CANCELED, "0.04"),)))
+    bottle.tell(Tick())
+    assert len(sends(bottle.fill(entry, "0.04", "50000", "t1"))) == 3
+
+
 def test_each_target_takes_its_share_and_the_last_ends_the_bracket() -> None:
     bottle = Bottle().begin()
     entry = bracket(bottle)
