@@ -327,7 +327,7 @@ async def test_a_twap_outlives_its_router_and_never_makes_more_than_the_whole(op
         await here.start_router()
 
         async def over() -> bool:
-            return (await parents())[-1]["event"] == "END"
+            return bool((await parents())[-1]["event"] == "END")
 
         await until(over, "the end of the parent", 40.0)
         last = (await parents())[-1]
