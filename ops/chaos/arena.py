@@ -120,13 +120,16 @@ class Arena:
         return True
 
     def budget(self, group: str) -> int:
-        """How many restarts a supervisor may still make without escalating."""
+        """How many restarts a supervisor may still make without escalating: by what was heard, and by its own count.
+
+        What was heard alone does not do: a restart that is told while the bus is away is never heard of.
+        """
         limit = next((each for each in GROUPS_WITH_STANDBY if each.name == group), None)
         if limit is None:
             return 100
         since = wall_ms() - limit.period_s * 1000 - 2_000
         recent = sum(1 for each in self.memory.restarts if each.supervisor == group and each.at_ms >= since)
-        return limit.max_restarts - recent
+        return min(limit.max_restarts - recent, self.memory.left.get(group, limit.max_restarts))
 
     # moments
 

@@ -29,6 +29,7 @@ READ_EVERY_S = 0.8
 LOOK_EVERY_S = 0.03
 INJECT_WITHIN_S = 300.0
 ASK_AGAIN_S = 2.0
+BUDGET_EVERY_S = 0.5
 
 Tell = Callable[[str], None]
 
@@ -117,7 +118,8 @@ class Campaign:
         try:
             async with asyncio.timeout(INJECT_WITHIN_S):
                 while self._arena.budget(fault.group) <= fault.restarts:
-                    await asyncio.sleep(0.5)
+                    await asyncio.sleep(BUDGET_EVERY_S)
+                    await self._arena.eyes.look()
                 injected = await fault.inject(self._arena)
         except (Skip, Transient) as why:
             self.result.skipped[fault.name] = str(why)

@@ -88,6 +88,8 @@ class Memory:
     escalations: list[Escalated] = field(default_factory=list)
     excused: set[str] = field(default_factory=set)
     alerts: set[str] = field(default_factory=set)
+    # What each supervisor's own count left it at the last look.
+    left: dict[str, int] = field(default_factory=dict)
 
 
 class Eyes:
@@ -157,6 +159,8 @@ class Eyes:
         """One light look: milliseconds."""
         actors = await self.system.actors(0.5)
         for actor in actors.values():
+            others = [each.left for each in actors.values() if each.supervisor == actor.supervisor]
+            self.memory.left[actor.supervisor] = min(others)
             if actor.state == QUARANTINED:
                 self.memory.escalations.append(Escalated(actor.supervisor, wall_ms()))
         router = self._router

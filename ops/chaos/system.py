@@ -54,6 +54,8 @@ class ActorSeen:
     pid: int
     state: str
     restarts: int
+    # How many restarts its supervisor has left, by its own count.
+    left: int = 100
 
     @property
     def ready(self) -> bool:
@@ -204,6 +206,7 @@ class System:
                 int(row.get("pid", 0)),
                 str(row.get("state", "")),
                 int(row.get("restarts", 0)),
+                int(row.get("intensity_left", 0)),
             )
         return found
 

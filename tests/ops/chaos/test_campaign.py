@@ -104,6 +104,25 @@ async def test_a_fault_that_a_supervisor_can_not_afford_now_waits() -> None:
     assert next(draws).number == 1
 
 
+async def test_the_only_fault_there_is_waits_until_its_supervisor_says_that_it_can_afford_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(campaigns, "BUDGET_EVERY_S", 0.001)
+    arena = Arena()
+    arena.budgets["money"] = 0
+    looked = arena.eyes.look
+
+    async def look() -> Sight:
+        arena.budgets["money"] += 1
+        return await looked()
+
+    run, _ = campaign(arena, fault(1, group="money"))
+    monkeypatch.setattr(arena.eyes, "look", look)
+    await run._one(fault(1, group="money"))
+    assert arena.budgets["money"] >= 2
+    assert [each.fault.number for each in run.result.runs] == [1]
+
+
 async def test_recovery_is_measured_from_the_fault_until_it_is_over() -> None:
     looks = itertools.count()
 
