@@ -122,7 +122,7 @@ class Arena:
     def budget(self, group: str) -> int:
         """How many restarts a supervisor may still make without escalating: by what was heard, and by its own count.
 
-        What was heard alone does not do: a restart that is told while the bus is away is never heard of.
+        What was heard alone does not do: each failed start of a crash loop counts, and the whole is told as one restart.
         """
         limit = next((each for each in GROUPS_WITH_STANDBY if each.name == group), None)
         if limit is None:

@@ -122,7 +122,7 @@ async def test_what_small_losses_tripped_is_reset_as_the_risk_owner_does_and_not
     assert asked == [("/admin/system/reset-circuit-breaker", "Bearer token")]
 
 
-def test_a_restart_that_was_never_heard_of_is_counted_by_the_supervisors_own_word() -> None:
+def test_restarts_that_are_told_as_one_are_counted_by_the_supervisors_own_word() -> None:
     arena = Stage("acked", row("wallet")).arena
     assert arena.budget("money") == 5
     arena.memory.left["money"] = 1
