@@ -53,6 +53,8 @@ def test_the_command_can_be_typed(page: str, command: str) -> None:
     if words[:2] == ["docker", "exec"]:
         assert words[2] in services(), f"no container {words[2]}"
         inside(words[3:])
+    elif words[0] == "titan":
+        inside(words)
     elif words[0] == "ops/scripts/compose.sh":
         composed(words[1:])
     else:
