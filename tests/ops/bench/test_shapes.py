@@ -149,7 +149,7 @@ def test_recovery_has_a_row_for_every_actor_of_the_tree(titan: Path) -> None:
     report = recovery.measure(titan, TINY.repeat)
     check(report)
     names = {row.metric.partition(":")[0] for row in report.rows}
-    assert names == set(actors_of()) | {"all"}
+    assert names == set(actors_of()) | {"root", "all"}
 
 
 @pytest.mark.parametrize(
