@@ -88,7 +88,7 @@ def test_an_unknown_verb_and_option_are_bad_arguments(home: Path) -> None:
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("after_s", [0.3, 1.0, 4.0, 8.0])
+@pytest.mark.parametrize("after_s", [0.0, 1.0, 4.0, 8.0])
 def test_ctrl_c_during_start_leaves_nothing(home: Path, after_s: float) -> None:
     process = subprocess.Popen(
         [*TITAN, "up", "--feed", "synthetic:1"],
@@ -101,6 +101,9 @@ def test_ctrl_c_during_start_leaves_nothing(home: Path, after_s: float) -> None:
         # A background job of a shell ignores SIGINT, and so would its children.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
+    # Before its own imports Python has not come to Titan yet, and ends in its own way.
+    maps = Path(f"/proc/{process.pid}/maps")
+    eventually(lambda: process.poll() is not None or "pydantic_core" in maps.read_text(), "Titan's imports", 60)
     began = time.monotonic()
     eventually(lambda: time.monotonic() - began >= after_s or process.poll() is not None, "the moment of Ctrl-C")
     process.send_signal(signal.SIGINT)
