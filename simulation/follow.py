@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from actors.router.follow import AGAIN_S, ASK_S, ASKED_ROWS, FOLLOWED_S, HOLD_S, SPEAK_S, Mirror
+from actors.router.follow import AGAIN_S, ASK_S, FOLLOWED_S, HOLD_S, SPEAK_S, Answered, Mirror
 from protos import trading_pb2 as pb
 from simulation.bus import Delivery
 from simulation.process import Ask, Process, Signal
@@ -91,14 +91,11 @@ class SimFollower:
             yield self._wake.wait(int((ASK_S if caught_up else AGAIN_S) * 1000))
 
     def _on_tail(self, told: Delivery) -> bool:
-        tail, mirror = told.message, self._mirror
+        tail = told.message
         assert isinstance(tail, pb.JournalTail)
         if not self.following:
             return True
-        gap = bool(tail.rows) and tail.rows[0].seq > mirror.seq + 1
-        if gap or not mirror.take(tail.rows) or mirror.seq < tail.last_seq:
-            self._wake.set()
-        elif mirror.seq == tail.last_seq and mirror.head == tail.head:
+        if self._mirror.hear(tail):
             self._note_whole()
         else:
             self._wake.set()
@@ -107,18 +104,14 @@ class SimFollower:
     def _catch_up(self) -> Any:
         mirror = self._mirror
         while True:
-            seq, head = mirror.seq, mirror.head
-            asked = pb.JournalFollowRequest(from_seq=max(0, seq - 1), limit=ASKED_ROWS, follower=self._process.name)
+            asked = mirror.question(self._process.name)
             try:
                 reply = yield Ask(lambda done, asked=asked: self._ask(asked, done))  # type: ignore[misc]
             except Transient:
                 return False
             if mirror.held or not self.following:
                 return False
-            same = seq == 0 or any(row.seq == seq and row.hash == head for row in reply.rows)
-            if not same or not mirror.take(reply.rows):
-                mirror.begin_anew()
-            elif mirror.seq >= reply.last_seq:
+            if mirror.answered(reply) is Answered.WHOLE:
                 self._note_whole()
                 return True
 

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from enum import Enum, auto
 
 from actors.router.core import RouterCore
 from protos import trading_pb2 as pb
@@ -77,6 +78,14 @@ class Broadcast:
         return tail
 
 
+class Answered(Enum):
+    """What an answer made of a mirror: nothing is missing, more is to be asked for, or it was of another journal."""
+
+    WHOLE = auto()
+    MORE = auto()
+    ANOTHER = auto()
+
+
 class Mirror:
     """A core that is kept where the leader's journal is."""
 
@@ -87,6 +96,7 @@ class Mirror:
         self.head = GENESIS
         # While its core is being taken over, what still comes in from the late leader is left to the journal's file.
         self.held = False
+        self._asked = self.seq, self.head
 
     def take(self, rows: Sequence[pb.JournalRow]) -> bool:
         """Takes rows, known ones apart; False, with nothing more taken, when one does not continue the chain.
@@ -107,6 +117,29 @@ class Mirror:
             self.core.replay((row,))
             self.seq, self.head = row.seq, row.hash
         return True
+
+    def hear(self, tail: pb.JournalTail) -> bool:
+        """Takes what the stream says; whether the mirror is whole now. When not, the leader has to be asked.
+
+        More rows than the leader has, or others, are no whole mirror either: the next answer shows which it is.
+        """
+        gap = bool(tail.rows) and tail.rows[0].seq > self.seq + 1
+        return not gap and self.take(tail.rows) and self.seq == tail.last_seq and self.head == tail.head
+
+    def question(self, name: str) -> pb.JournalFollowRequest:
+        """What to ask. The last row of ours is asked for again: it shows whether both sides speak of one journal."""
+        self._asked = self.seq, self.head
+        return pb.JournalFollowRequest(from_seq=max(0, self.seq - 1), limit=ASKED_ROWS, follower=name)
+
+    def answered(self, reply: pb.JournalFollowReply) -> Answered:
+        """Takes an answer to the latest question."""
+        # The stream may have brought more meanwhile.
+        seq, head = self._asked
+        same = seq == 0 or any(row.seq == seq and row.hash == head for row in reply.rows)
+        if not same or not self.take(reply.rows):
+            self.begin_anew()
+            return Answered.ANOTHER
+        return Answered.WHOLE if self.seq >= reply.last_seq else Answered.MORE
 
     def begin_anew(self) -> None:
         """Forgets everything: the journal is another one, or was cut."""
@@ -153,25 +186,18 @@ class Follower:
                 await subscription.unsubscribe()
 
     async def _on_tail(self, received: Received[pb.JournalTail]) -> None:
-        tail, mirror = received.message, self._mirror
-        gap = bool(tail.rows) and tail.rows[0].seq > mirror.seq + 1
-        if gap or not mirror.take(tail.rows) or mirror.seq < tail.last_seq:
-            self._wake.set()
-        elif mirror.seq == tail.last_seq and mirror.head == tail.head:
+        if self._mirror.hear(received.message):
             self._note_whole()
         else:
-            # More rows than the leader has, or others: the next answer shows which, and begins anew if it must.
             self._wake.set()
 
     async def _catch_up(self) -> bool:
         """Asks until nothing is missing; whether that was reached."""
         mirror = self._mirror
         while True:
-            seq, head = mirror.seq, mirror.head
-            # The last row of ours is asked for again: it shows whether both sides speak of one journal.
-            asked = pb.JournalFollowRequest(from_seq=max(0, seq - 1), limit=ASKED_ROWS, follower=self._name)
+            seq = mirror.seq
             try:
-                reply = await self._ask(asked)
+                reply = await self._ask(mirror.question(self._name))
             except Transient as error:
                 self._log.info("the leader's journal can't be followed", error=str(error))
                 return False
@@ -180,12 +206,11 @@ class Follower:
                 return False
             if mirror.held:
                 return False
-            same = seq == 0 or any(row.seq == seq and row.hash == head for row in reply.rows)
-            if not same or not mirror.take(reply.rows):
+            answered = mirror.answered(reply)
+            if answered is Answered.ANOTHER:
                 self.restarts += 1
                 self._log.warning("the journal does not continue what was followed", seq=seq)
-                mirror.begin_anew()
-            elif mirror.seq >= reply.last_seq:
+            elif answered is Answered.WHOLE:
                 self._note_whole()
                 return True
 
