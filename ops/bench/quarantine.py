@@ -20,7 +20,7 @@ from ops.chaos.hooked import START, order
 from ops.chaos.system import QUARANTINED, System, whole_system
 from protos import brain_pb2, market_pb2, trading_pb2
 from titan import subjects
-from titan.bus import Received
+from titan.bus import Bus, Received
 from titan.errors import TimedOut
 
 PHASE = "scavenger"
@@ -83,20 +83,24 @@ async def _put_aside(system: System) -> None:
     raise TimedOut(f"{PHASE} was not put aside within {PUT_ASIDE_WITHIN_S:.0f} s")
 
 
-async def _listen(eyes: Eyes, felt: _Felt) -> None:
-    await eyes.bus.subscribe(subjects.DECISION, brain_pb2.Decision, felt.on_decision)
-    await eyes.bus.subscribe(subjects.ORDER_EVENT, trading_pb2.OrderEvent, felt.on_order)
+async def _listen(eyes: Eyes, felt: _Felt) -> Bus:
+    """A connection of its own: what the eyes' connection has heard before is a duplicate on it."""
+    bus = await eyes.another()
+    await bus.subscribe(subjects.DECISION, brain_pb2.Decision, felt.on_decision)
+    await bus.subscribe(subjects.ORDER_EVENT, trading_pb2.OrderEvent, felt.on_order)
     ticker = subjects.ticker(eyes.runtime.venue.name, eyes.runtime.symbols[0])
-    await eyes.bus.subscribe(ticker, market_pb2.Ticker, felt.on_price)
+    await bus.subscribe(ticker, market_pb2.Ticker, felt.on_price)
+    return bus
 
 
 async def _measure(system: System, seconds: float) -> Report:
     arena = Arena(system, 1)
     felt = _Felt()
     await arena.open()
+    ears: Bus | None = None
     try:
         await arena.rest()
-        await _listen(arena.eyes, felt)
+        ears = await _listen(arena.eyes, felt)
         deadline = time.monotonic() + UP_WITHIN_S
         while not (await arena.eyes.look()).active:
             if time.monotonic() > deadline:
@@ -118,6 +122,8 @@ async def _measure(system: System, seconds: float) -> Report:
         await asyncio.sleep(ANSWER_WITHIN_S)
         after = await arena.system.actors()
     finally:
+        if ears is not None:
+            await ears.close()
         await arena.close()
     touched = [name for name, actor in after.items() if name != PHASE and actor.pid != before[name].pid]
     note = f"{PHASE} raised {raised:.0f} times in its start and was put aside after {took:.1f} s"

@@ -122,6 +122,10 @@ class Eyes:
             await bus.subscribe(ticker, market_pb2.Ticker, eyes._on_ticker)
         return eyes
 
+    async def another(self) -> Bus:
+        """A second connection with the owner's login; the caller closes it. Raises Transient."""
+        return await Bus.connect(_as_owner(self.runtime), OWNER)
+
     async def close(self) -> None:
         """Lets go of the bus."""
         await self.bus.close()
