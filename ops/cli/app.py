@@ -14,6 +14,9 @@ def main() -> None:
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)
         code = 1
+    # CPython notes a Ctrl-C that left an `exec` of text (a data class being made, say) and, run with -m, dies of SIGINT at
+    # its end although the exception was caught. The next `exec` of text forgets the note.
+    exec("")
     sys.exit(code)
 
 

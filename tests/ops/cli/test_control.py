@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -121,6 +122,27 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path, extra: tuple[
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert len(done.stdout.splitlines()) == 1
+
+
+def test_ctrl_c_in_the_making_of_a_data_class_is_an_exit_code_and_no_signal(tmp_path: Path) -> None:
+    (tmp_path / "pressed.py").write_text(
+        "import sys, types\n"
+        "verbs = types.ModuleType('ops.cli.verbs')\n"
+        "verbs.run = lambda: exec('raise KeyboardInterrupt')\n"
+        "sys.modules['ops.cli.verbs'] = verbs\n"
+        "from ops.cli.app import main\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "pressed"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (1, "error: interrupted\n")
 
 
 def root_says(monkeypatch: pytest.MonkeyPatch, answer: Answer) -> list[Fields]:
