@@ -50,6 +50,8 @@ OUTBOX_BATCH = 32
 OUTBOX_RETRY_MS = 200
 FENCED = "the lease has run out"
 JOURNAL_AWAY = "the journal takes no rows"
+# No chain of events without a moment between them is longer than some dozens.
+ENDLESS = 1_000
 
 
 class SimPerformer(Process):
@@ -97,10 +99,15 @@ class SimPerformer(Process):
             return
         self._performing = True
         try:
-            while self._events:
+            for _ in range(ENDLESS):
+                if not self._events:
+                    return
                 self.clean = False
                 self._perform(self.core.handle(self._events.popleft(), self.engine.now()))
                 self.clean = True
+            last = self._events[-1]
+            self._events.clear()
+            raise RuntimeError(f"one event led to {ENDLESS} others without a moment between, the last: {last}")
         finally:
             self._performing = False
 

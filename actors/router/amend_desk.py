@@ -8,7 +8,8 @@ what an opening needs; (3) a fill during a change never leads to more than was w
 the old order is known to be over and its fills are booked, with what they left (a stop's stands before the old one goes:
 both only close); (4) a change in doubt is looked up and
 not sent again, what the venue shows is what counts; (5) after a restart the venue is asked, and a replacement that had
-not left is forgotten: its intent ends with the old order. Never: I/O.
+not left is forgotten: its intent ends with the old order; (6) after a change that failed, the order `rests`, each time longer:
+whoever changes orders by himself waits, an operator need not. Never: I/O.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ from titan.money import ZERO, text_of
 AMEND_TIMER = "amend"
 DOUBT_DELAYS_MS = (200, 500, 1_000, 2_000)
 PATIENCE_MS = 15_000
+REST_MS = 250
+LONGEST_REST_MS = 8_000
 
 _OPEN = frozenset({OrderState.OPEN, OrderState.PARTIALLY_FILLED})
 
@@ -43,8 +46,14 @@ class AmendDesk:
         self._state = state
         self._config = config
         self._orders = orders
+        self._rests: dict[str, tuple[int, int]] = {}
 
     # asking
+
+    def rests(self, turn: Turn, order: Order) -> bool:
+        """Whether a change of it is on its way, or one failed so lately that the next would only fail again."""
+        cid = order.client_order_id
+        return cid in self._state.changes or turn.now.wall_ms < self._rests.get(cid, (0, 0))[1]
 
     def change(
         self,
@@ -178,6 +187,7 @@ class AmendDesk:
         if wanted is None:
             return
         order = self._done(turn, event.client_order_id)
+        self._rests.pop(order.client_order_id, None)
         if order.state.is_terminal:
             return
         quantity = order.quantity if wanted.quantity is None else max(wanted.quantity, order.filled)
@@ -206,7 +216,10 @@ class AmendDesk:
             self._orders.note(turn, order, "AMEND_IN_DOUBT", {"amend_detail": event.detail})
             turn.do(SetTimer(f"{AMEND_TIMER}:{order.client_order_id}", DOUBT_DELAYS_MS[0]))
             return
-        self._done(turn, order.client_order_id)
+        cid = order.client_order_id
+        failures = self._rests.get(cid, (0, 0))[0]
+        self._rests[cid] = (failures + 1, turn.now.wall_ms + min(REST_MS << min(failures, 5), LONGEST_REST_MS))
+        self._done(turn, cid)
         self._orders.note(turn, order, "AMEND_FAILED", {"amend_detail": event.detail})
         if event.outcome == "refused":
             # Often because it is over: what the venue knows decides.
@@ -248,6 +261,8 @@ class AmendDesk:
         """An order changed: one that is over ends its change, and its replacement leaves once its fills are booked."""
         if order.terms is not None and order.terms.replaces in self._state.changes:
             self._stood(turn, order)
+        if order.state.is_terminal:
+            self._rests.pop(order.client_order_id, None)
         wanted = self._state.changes.get(order.client_order_id)
         if wanted is None or not order.state.is_terminal:
             return

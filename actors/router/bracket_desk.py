@@ -120,8 +120,8 @@ class BracketDesk:
                 return
             if wanted == 0:
                 self._cancel(turn, live)
-            elif wanted != live.remaining:
-                # What can't be changed now (a change is on its way) is looked at again with the next news.
+            elif wanted != live.remaining and not self._amends.rests(turn, live):
+                # What can't be changed now is looked at again with the next news, and every second.
                 self._amends.change(turn, live, quantity=live.filled + wanted)
             return
         if wanted == 0 or not self._due(turn, entry, leg, own):
@@ -246,7 +246,7 @@ class BracketDesk:
                 self._trail(turn, order, trail, quote, instrument)
 
     def _trail(self, turn: Turn, order: Order, trail: Decimal, quote: Quote, instrument: Instrument) -> None:
-        if order.trigger_price is None or order.client_order_id in self._state.changes:
+        if order.trigger_price is None or self._amends.rests(turn, order):
             return
         falls = order.side.sign < 0
         seen = quote.bid if falls else quote.ask

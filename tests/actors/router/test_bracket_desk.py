@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from actors.router.effects import AmendOrder, Effect
-from actors.router.events import Acked, Amended, LookedUp, OrdersSeen, SendFailed, Tick
+from actors.router.events import Acked, Amended, AmendFailed, LookedUp, OrdersSeen, SendFailed, Tick
 from actors.router.state import ABLE
 from tests.actors.router.support import (
     BTC,
@@ -142,6 +143,31 @@ def test_a_target_that_the_venue_refuses_is_tried_less_often_and_then_told() -> 
         effects = bottle.tell(Tick())
     assert tries == 3
     assert alerts(bottle.effects).count("TARGET_REFUSED") == 3
+
+
+def test_a_target_whose_change_fails_at_once_is_changed_less_and_less_often_until_it_works() -> None:
+    bottle = Bottle().begin()
+    entry = bracket(bottle)
+    answer(bottle, bottle.fill(entry, "0.04", "50000", "t1"))
+    effects = bottle.fill(entry, "0.06", "50000", "t2")
+    asked: list[int] = []
+    for _ in range(600):
+        for effect in effects:
+            if isinstance(effect, AmendOrder) and effect.order.terms is not None and effect.order.terms.leg == 1:
+                asked.append(bottle.now.wall_ms)
+                # An answer without a moment between, as of a router whose lease has run out.
+                again = bottle.tell(AmendFailed(effect.order.client_order_id, effect.number, "never_left", "no lease"))
+                assert not any(isinstance(each, AmendOrder) for each in again)
+        bottle.clock.advance(50)
+        effects = bottle.tell(Tick())
+    waits = [later - sooner for sooner, later in pairwise(asked)]
+    assert waits[:5] == [250, 500, 1_000, 2_000, 4_000]
+    assert set(waits[5:]) == {8_000}
+    [first] = [order for order in live(bottle) if order.terms is not None and order.terms.leg == 1]
+    assert first.quantity == d("0.02")
+    bottle.clock.advance(8_000)
+    answer(bottle, bottle.tell(Tick()))
+    assert bottle.state.orders[first.client_order_id].quantity == d("0.05")
 
 
 def test_a_target_in_doubt_is_not_sent_beside_itself() -> None:
