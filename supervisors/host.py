@@ -1,8 +1,8 @@
 """The Ray actor that hosts one Titan actor: Ray gives the process, the supervisor the life.
 
-Guarantees: one Titan actor a process, on this actor's event loop; `run` stays pending as the supervisor's death link; it
-returns when the actor has stopped and raises what killed it. The process never ends by itself: the supervisor kills it after
-the last word, so that a death is always proven. Never: a restart, a decision, a message of the hot path.
+Guarantees: one Titan actor a process, on this actor's event loop; `run` pends as the supervisor's death link, renewed once a
+minute; it returns when the actor has stopped and raises what killed it. The process never ends by itself: the supervisor
+kills it after the last word, so that a death is always proven. Never: a restart, a decision, a message of the hot path.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ SPARE = "Spare"
 _TITLE_AFTER_S = 0.1
 # Two hooks, drain and stop, share the shutdown timeout of five seconds.
 STOP_HOOK_S = 2.2
+LINK_S = 60.0
 
 
 def _signals() -> int | None:
@@ -136,9 +137,17 @@ class Host:
         self._watch = asyncio.get_running_loop().create_task(self._follow(actor))
 
     async def run(self) -> str:
-        """Pends while the actor lives: returns "stopped" after a stop, raises the actor's own error after a crash."""
+        """Pends while the actor lives: returns "stopped" after a stop, raises the actor's own error after a crash.
+
+        Returns "" when it lives on after `LINK_S`: ask again. A call whose caller has died would pend for the actor's
+        whole life, and Ray keeps the connection of every pending call open.
+        """
         self._show()
-        return await asyncio.shield(self._over)
+        try:
+            async with asyncio.timeout(LINK_S):
+                return await asyncio.shield(self._over)
+        except TimeoutError:
+            return ""
 
     async def drain_and_stop(self, timeout_s: float) -> None:
         """Lets the actor finish what it does, within `timeout_s` for each hook, and stop."""

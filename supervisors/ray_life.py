@@ -56,7 +56,10 @@ class RayLife:
         return self.report.pid
 
     async def _follow(self) -> str:
-        return str(await self._handle.run.remote())
+        word = ""
+        while word == "":
+            word = str(await self._handle.run.remote())
+        return word
 
     async def ready(self) -> None:
         """Starts the actor and waits until it is Ready. Raises its own error."""
