@@ -11,7 +11,8 @@ How an execution algorithm uses this (from inside a turn of the core):
     desk.cancel(turn, child)                                 # its end is told by the venue
 
 A client id stays a function of intent and child number, so the children made before a crash are found after it:
-`children.of(state, intent_id)` gives them. Guarantees: a number is given once. Never: a decision.
+`children.of(state, intent_id)` gives them, and `number_of` names one that only the venue still knows. Guarantees: a number is
+given once. Never: a decision.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ from titan.ids import MAX_CHILDREN, ClientOrderId, client_order_id
 from titan.model import Order, OrderRole, OrderState, OrderType, Side, Terms
 from titan.money import ZERO
 
+# So many rows of children can be lost together: a journal that is torn ends in the middle of one turn's rows.
+LOST_AT_ONCE = 8
+
 
 def child_id(intent_id: str, child: int) -> ClientOrderId:
     """The client id of any child: an id has room for 1,024 numbers, further ones go on under another name."""
@@ -35,8 +39,20 @@ def child_id(intent_id: str, child: int) -> ClientOrderId:
 
 
 def next_child(state: RouterState, intent_id: str) -> int:
-    """The number of an intent's next child; it counts as given once the order is journalled."""
-    return state.children.get(intent_id, 0) + 1
+    """The number of an intent's next child; it counts as given once the order is journalled.
+
+    An order found at the venue may have a number whose row was lost: no order is ever sent under the id of another.
+    """
+    number = state.children.get(intent_id, 0) + 1
+    while child_id(intent_id, number) in state.orders:
+        number += 1
+    return number
+
+
+def number_of(state: RouterState, intent_id: str, client_id: str) -> int | None:
+    """Which child of an intent an id names; None when it names none that can have been made."""
+    numbers = range(state.children.get(intent_id, 0) + 1 + LOST_AT_ONCE)
+    return next((number for number in numbers if child_id(intent_id, number) == client_id), None)
 
 
 def of(state: RouterState, intent_id: str) -> list[Order]:

@@ -281,7 +281,7 @@ class OrderDesk:
         return self._adopt(turn, adoption.from_execution(self._state, self._config, done, turn.now))
 
     def _adopt(self, turn: Turn, record: Order) -> Order:
-        if record.role in adoption.PROTECTIVE:
+        if record.role in adoption.PROTECTIVE or record.intent_id:
             return self._put(turn, record, "ADOPT")
         policy = self._config.external
         done = {

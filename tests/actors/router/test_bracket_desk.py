@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from actors.router import children
 from actors.router.effects import AmendOrder, Effect
 from actors.router.events import Acked, Amended, AmendFailed, LookedUp, OrdersSeen, SendFailed, Tick
 from actors.router.state import ABLE
@@ -196,6 +197,45 @@ def test_a_restart_goes_on_with_the_bracket_where_it_was() -> None:
     assert sends(again.tell(Tick())) == []
     effects = again.fill(entry, "0.06", "50000", "t2")
     assert [each.quantity for each in effects if isinstance(each, AmendOrder)] == [d("0.05"), d("0.03"), d("0.02")]
+
+
+@pytest.mark.parametrize("market", [False, True])
+def test_a_target_whose_row_was_lost_with_the_journals_end_is_known_again_by_its_id(market: bool) -> None:
+    bottle = Bottle().begin()
+    entry = bracket(bottle, Terms(targets=tuple(replace(one, market=market) for one in TARGETS)))
+    filled = bottle.fill(entry, "0.1", "50000", "t1")
+    made = sends(filled)
+    answer(bottle, filled)
+    # The rows of the second target and of all after it are gone with the journal's end; the venue has all three.
+    lost = made[1].client_order_id.encode()
+    kept = next(at for at, row in enumerate(bottle.rows) if row.kind == "order" and lost in row.payload)
+    standing = tuple(
+        shown(each, OrderState.OPEN, trigger_price=each.trigger_price)
+        for each in (bottle.state.orders[one.client_order_id] for one in made)
+    )
+    again = Bottle()
+    again.core.replay(stored(bottle.rows[:kept]))
+    again._take(again.core.start(again.now, 2))
+    effects = again.tell(again.recovery((held("0.1"),), standing))
+    assert sends(effects) == []
+    assert alerts(effects).count("EXTERNAL_ORDER") == 0
+    known = [again.state.orders[each.client_order_id] for each in made]
+    assert [(one.child, one.role, one.intent_id, one.phase) for one in known] == [
+        (number, OrderRole.TARGET, entry.intent_id, entry.phase) for number in (1, 2, 3)
+    ]
+    assert [one.terms and one.terms.leg for one in known] == [1, 2, 3]
+    assert sends(again.tell(Tick())) == []
+    # The next child takes a new number, whatever happened.
+    assert children.next_child(again.state, entry.intent_id) == 4
+
+
+def test_no_order_is_sent_under_the_id_of_one_that_was_found_at_the_venue() -> None:
+    bottle = Bottle().begin()
+    entry = bracket(bottle, Terms(targets=(Target(d(51000), d(1)),)))
+    stranger = replace(entry, client_order_id=children.child_id(entry.intent_id, 1), intent_id="", child=0)
+    bottle.state.orders[stranger.client_order_id] = stranger
+    [target] = sends(bottle.fill(entry, "0.1", "50000", "t1"))
+    assert target.client_order_id == children.child_id(entry.intent_id, 2)
 
 
 def test_where_orders_cannot_be_changed_targets_are_replaced() -> None:
