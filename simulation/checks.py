@@ -132,6 +132,12 @@ class Checks:
 
     def replayed(self, router: SimRouter) -> None:
         """A router read its journal: it must know exactly what the one before it knew."""
+        if self._before is not None:
+            self._same(self._before.state, router.core.state, f"term {router.term}")
+        self._before = None
+
+    def began(self, router: SimRouter) -> None:
+        """A router can send from now on: on another machine than its journal's last holder only once the lease is its own."""
         world, now = self._world, self._world.engine.t_ms
         apart = {
             each.term
@@ -145,9 +151,6 @@ class Checks:
         }
         self.terms = [(t, b, now if e is None and t in apart else e) for t, b, e in self.terms]
         self.terms.append((router.term, now, None))
-        if self._before is not None:
-            self._same(self._before.state, router.core.state, f"term {router.term}")
-        self._before = None
 
     def died(self, router: SimRouter) -> None:
         """A router is dead; between two events its memory and its journal must be one."""

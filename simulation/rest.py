@@ -19,6 +19,7 @@ from titan.paper import orders as paper
 if TYPE_CHECKING:
     from simulation.world import World
 
+NO_ROWS = frozenset({Fault.DISK_FULL.value, Fault.SPLIT.value})
 IN_DOUBT = frozenset({OrderState.PENDING, OrderState.SENT, OrderState.UNKNOWN})
 
 
@@ -100,9 +101,9 @@ def _excused(world: World, found: invariants.Violation) -> bool:
     if world.cut_rows and found.key.startswith(("adopted:", "wallet:", "other:", "postgres", "cash:")):
         return True
     if found.key.startswith("unwritten:"):
-        # A full disk stops no order that lowers risk.
+        # A journal that can't be written (a full disk, a storage that is away) stops no order that lowers risk.
         placed = world.venue.books.by_link.get(found.key.removeprefix("unwritten:"), [])
-        return Fault.DISK_FULL.value in world.faults and all(
+        return bool(NO_ROWS & world.faults.keys()) and all(
             world.venue.books.orders[each].reduce_only for each in placed
         )
     return False

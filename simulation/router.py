@@ -168,6 +168,7 @@ class SimRouter(SimPerformer):
         world = self.world
         self._outbox.extend(world.journal.rows(world.journal.published))
         self.performs = True
+        world.checks.began(self)
         self._perform(self.core.start(world.engine.now(), self.holder.pid))
         if not held:
             self._lease_changed(False)

@@ -67,3 +67,18 @@ def test_a_cut_that_is_shorter_than_the_wait_changes_no_leader() -> None:
 def test_the_same_plan_without_a_standby_has_one_router() -> None:
     world = lived(replace(plan(Act(8_000, Fault.ROUTER_KILL)), standby=False))
     assert (leader(world), world.standby) == ("router", None)
+
+
+def test_a_follower_that_opened_the_journal_and_got_no_lease_has_not_led() -> None:
+    cut, split = Act(2_671, Fault.CUT, 9_260), Act(12_943, Fault.SPLIT, 49_228, 33_262)
+    wanted = Plan(7380, 200, 1.0, full=True, live=False, acts=(cut, split), ms=18_000, standby=True, apart=True)
+    world = World(wanted, policy())
+    assert world.run().violations == ()
+    assert [term for term, _, _ in world.checks.terms] == [1, 3]
+
+
+def test_a_close_may_leave_a_leader_whose_storage_is_away_and_is_found_at_the_venue() -> None:
+    opens, closes = Act(7_421, Deed.SIGNAL, 61_455, 583), Act(8_398, Deed.SIGNAL, 23_118, 52_918)
+    acts = (opens, closes, Act(9_375, Fault.SPLIT, 25_597, 22_670))
+    world = World(replace(plan(seed=9922, apart=True), acts=acts, ms=18_000), policy())
+    assert world.run().violations == ()
