@@ -10,12 +10,15 @@ import multiprocessing
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from simulation.defects import DEFECTS
 from simulation.plan import Fault, make_plan
 from simulation.world import Outcome, run
+from titan.errors import TitanError
 from titan.orders import TRANSITIONS
 from titan.policy import RiskPolicy, parse_policy
 
@@ -127,7 +130,10 @@ def campaign(
     progress: Callable[[int, int], None] = lambda _done, _failed: None,
     stop_at_first: bool = False,
 ) -> Report:
-    """Runs every seed; `defect` names a deliberately broken build to run them on. Raises ValueError for an unknown one."""
+    """Runs every seed; `defect` names a deliberately broken build to run them on.
+
+    Raises ValueError for an unknown one, TitanError when a worker process is killed.
+    """
     if defect and defect not in DEFECTS:
         raise ValueError(f"no defect named {defect!r}; there are {', '.join(DEFECTS)}")
     report = Report()
@@ -152,8 +158,14 @@ def _results(chunks: list[Chunk], jobs: int) -> Iterator[tuple[list[Outcome], fl
     if jobs <= 1:
         yield from map(_work, chunks)
         return
-    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
-        yield from pool.imap(_work, chunks)
+    # An executor and no pool: it says so when a worker is killed, where a pool waits for ever.
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as workers:
+        try:
+            yield from workers.map(_work, chunks)
+        except BrokenProcessPool:
+            raise TitanError("a worker of the campaign was killed; is memory short? try fewer --jobs") from None
+        finally:
+            workers.shutdown(cancel_futures=True)
 
 
 def _work(chunk: Chunk) -> tuple[list[Outcome], float]:

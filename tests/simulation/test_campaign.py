@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 from simulation.campaign import campaign, policy, run_seed
 from simulation.plan import Fault, make_plan
 from simulation.world import World
+from titan.errors import TitanError
 
 ROOT = Path(__file__).resolve().parents[2]
 SEEDS = 160
@@ -33,6 +36,17 @@ def test_nothing_breaks_in_a_small_campaign() -> None:
     assert len(report.transitions) >= 22
     assert len(report.branches) >= 4
     assert report.orders > SEEDS
+
+
+def test_a_worker_that_is_killed_ends_the_campaign_with_a_sentence() -> None:
+    def kill(_done: int, _failed: int) -> None:
+        for worker in multiprocessing.active_children():
+            assert worker.pid is not None
+            os.kill(worker.pid, signal.SIGKILL)
+
+    with pytest.raises(TitanError, match="a worker of the campaign was killed"):
+        campaign(range(400), steps=10, jobs=2, progress=kill)
+
 
 
 def test_a_seed_replays_exactly() -> None:
