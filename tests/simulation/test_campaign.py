@@ -45,8 +45,7 @@ def test_a_worker_that_is_killed_ends_the_campaign_with_a_sentence() -> None:
             os.kill(worker.pid, signal.SIGKILL)
 
     with pytest.raises(TitanError, match="a worker of the campaign was killed"):
-        campaign(range(400), steps=10, jobs=2, progress=kill)
-
+        campaign(range(400), steps=60, jobs=2, progress=kill)
 
 
 def test_a_seed_replays_exactly() -> None:
