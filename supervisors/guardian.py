@@ -257,6 +257,7 @@ class Guardian:
             api_tokens=plan.api_tokens,
             started_ms=time.time_ns() // 1_000_000,
             log_level=plan.log_level,
+            traces_url=plan.traces_url,
             bind=plan.bind,
             fast_lane=plan.fast_lane,
             external_orders=plan.external_orders,

@@ -34,9 +34,9 @@ class ExternalServers(BaseModel):
 
 
 class LaunchPlan(BaseModel):
-    """One start of Titan."""
+    """One start of Titan. What it does not know is refused: a setting that it would drop reaches no actor."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     home: Path
     profile: Profile = "paper"
@@ -52,6 +52,7 @@ class LaunchPlan(BaseModel):
     router_cpu: str = "auto"
     ports: dict[str, int]
     log_level: str = "INFO"
+    traces_url: str = ""
     memory_warn_mb: int = Field(default=400, gt=0)
     memory_recycle_mb: int = Field(default=500, ge=0)
     spares: int = Field(default=0, ge=0)

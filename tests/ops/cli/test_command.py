@@ -43,6 +43,11 @@ def test_what_is_no_duration_is_named(text: str) -> None:
         parse_duration(text)
 
 
+def test_the_address_of_the_traces_is_in_the_plan(tmp_path: Path) -> None:
+    url = "http://127.0.0.1:4318/v1/traces"
+    assert make_plan(settings(TITAN_TRACES_URL=url), Flags(tmp_path, feed="synthetic:7")).traces_url == url
+
+
 def test_a_plan_names_the_feeds_symbols_and_keeps_its_secrets_between_starts(tmp_path: Path) -> None:
     first = make_plan(settings(), Flags(tmp_path, feed="synthetic:7"))
     again = make_plan(settings(), Flags(tmp_path, feed="synthetic:7"))
@@ -50,6 +55,7 @@ def test_a_plan_names_the_feeds_symbols_and_keeps_its_secrets_between_starts(tmp
     assert first.speed == 60
     assert first.auto_arm
     assert first.hmac_key == again.hmac_key
+    assert first.traces_url == ""
     assert len({first.api_tokens.observer, first.api_tokens.operator, first.api_tokens.risk_owner}) == 3
     assert set(first.ports) == set(DEFAULT_PORTS)
     assert stat.S_IMODE(first.save().stat().st_mode) == 0o600
