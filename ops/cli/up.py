@@ -336,7 +336,9 @@ def down(
         raise NotRunning(f"no Titan runs under {where}")
     started = time.monotonic()
     stop(where, STOP_TIMEOUT_S, keep_servers=keep_servers)
-    mark_ended(where)
+    if not keep_servers:
+        # Kept servers hold the account in use: the next start goes on with it and must not put it aside.
+        mark_ended(where)
     took_s = time.monotonic() - started
     if as_json:
         emit({"stopped": True, "seconds": round(took_s, 3), "servers_kept": keep_servers})

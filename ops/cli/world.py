@@ -108,7 +108,9 @@ def prepare(plan: LaunchPlan, *, resume: bool) -> str:
                 f"start it again with --feed {world.feed}, then end it with Ctrl-C or titan down"
             )
         if same and (resume or not world.ended or plan.feed == "live"):
-            sentence = "going on with the last account" + ("" if world.ended else " (its run did not end in order)")
+            sentence = "going on with the last account" + (
+                "" if world.ended else " (its run did not end in order, or kept its servers)"
+            )
         elif resume:
             raise ConfigError(f"--resume: the account in {home} belongs to feed {world.feed}, not {plan.feed}")
         else:

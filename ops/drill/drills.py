@@ -16,15 +16,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ops.drill.proof import nothing_lost
 from ops.drill.report import Report
 from ops.drill.rotation import rotate_database, rotate_hmac
 from ops.drill.stage import Broken, Stage
-from protos import system_pb2, trading_pb2
+from ops.drill.trades import trading
+from protos import trading_pb2
 from titan.policy import load_policy
 
 POLICY = Path(__file__).resolve().parents[1] / "config" / "risk_policy.json"
 HALTED, DISARMED = trading_pb2.TRADING_STATE_HALTED, trading_pb2.TRADING_STATE_DISARMED
 HALT_WITHIN_S = 5.0
+OPENINGS = 5
+"""By hand, before a backup and after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,17 +95,13 @@ def _server_outage(stage: Stage, report: Report, name: str) -> None:
         )
         step.seen = f"pid {pid}, then {other}"
     with report.step("every actor is ready again"):
-        stage.until(lambda: _all_ready(stage), "all actors ready", 60.0)
+        stage.until(stage.all_ready, "all actors ready", 60.0)
         report.measures["recovery_s"] = round(time.monotonic() - began, 3)
     with report.step("openings are possible again"):
         stage.until_active(60.0)
-    with report.step("venue, journal and ledger agree") as step:
-        step.seen = f"{stage.agreed()} fills"
-
-
-def _all_ready(stage: Stage) -> bool:
-    actors = stage.status().actors
-    return bool(actors) and all(actor.state == system_pb2.ACTOR_STATE_READY for actor in actors)
+    with report.step("venue, journal and ledger agree, nothing is lost or doubled") as step:
+        stage.agreed()
+        step.seen = str(nothing_lost(stage))
 
 
 def breaker(stage: Stage, report: Report) -> None:
@@ -115,7 +115,7 @@ def breaker(stage: Stage, report: Report) -> None:
     with report.step("what lowers risk passes"):
         stage.order("flatten", "drill")
     with report.step("a reset does not hold while equity is too low"):
-        _reset_breaker(stage)
+        stage.reset("reset-circuit-breaker")
         stage.until(lambda: "BREAKER" in stage.opening()[1], "the breaker's second trip", 10.0)
     with report.step("its words are in the log"):
         log = (stage.home / "logs" / "brain.jsonl").read_text()
@@ -130,65 +130,66 @@ def _breaker(stage: Stage) -> str:
     return "titan_brain_circuit_breaker_active 1" if "titan_brain_circuit_breaker_active 1.0" in told else ""
 
 
-def _reset_breaker(stage: Stage) -> None:
-    runtime = stage.runtime
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{runtime.ports['brain_http']}/admin/system/reset-circuit-breaker",
-        data=b'{"reason": "drill"}',
-        headers={"Authorization": f"Bearer {runtime.api_tokens.risk_owner}", "Content-Type": "application/json"},
-        method="POST",
-    )
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        if answer.status != 200:
-            raise Broken(f"the reset was answered with {answer.status}")
-
-
 def restore(stage: Stage, report: Report) -> None:
     """Ledger and journal are destroyed after a backup; both come back, are compared with the venue, and trade again."""
-    with report.step("a round of trading is on the books") as step:
-        fills = stage.until(lambda: stage.status().counters.fills, "the first fill", 150.0)
-        step.seen = f"{fills} fills"
-    with report.step("a verified backup of the running system"):
-        stage.command("backup", "drill", "--verify")
-    backed_up_at = time.time()
+    with trading(stage) as trades:
+        with report.step("trading is on the books") as step:
+            fills = stage.until(lambda: stage.status().counters.fills, "the first fill", 150.0)
+            stage.until(lambda: trades.approved >= OPENINGS, f"{OPENINGS} openings by hand", 90.0)
+            step.seen = f"{fills} fills"
+        with report.step("a verified backup of the running system"):
+            stage.command("backup", "drill", "--verify")
+            backed_up_at = time.time()
+        with report.step("trades that no backup has") as step:
+            enough = trades.approved + OPENINGS
+            stage.until(lambda: trades.approved >= enough, f"{OPENINGS} openings by hand", 90.0)
+            step.seen = f"{OPENINGS} openings by hand"
     with report.step("the end"):
         stage.order("disarm", "drill")
-        before = stage.agreed()
+        before = nothing_lost(stage)
         stage.down()
     lost_at = time.time()
     began = time.monotonic()
-    with report.step("ledger and journal are destroyed"):
+    with report.step("ledger and journal are destroyed") as step:
         shutil.rmtree((stage.home / "data" / "postgres").resolve())
         (stage.home / "data" / "postgres").unlink(missing_ok=True)
         journal = stage.home / "journal" / "titan_execution.db"
         for path in journal.parent.glob(f"{journal.stem}*"):
             path.unlink()
+        step.seen = str(before)
     with report.step("both come back from backups") as step:
         done = stage.command("restore", "--latest")
         step.seen = f"{done['source']}; journal {done['journal']}"
+        report.measures["restore_s"] = round(float(done["seconds"]), 3)
     with report.step("Titan starts HALTED"):
         stage.up()
         stage.until(lambda: stage.status().trading_state == HALTED, "HALTED", 60.0)
-    with report.step("the books agree with the venue, and nothing that was filled is missing") as step:
-        after = stage.agreed()
-        step.seen = f"{before} fills before, {after} after"
-        if after < before:
-            raise Broken(f"{step.seen}: fills are missing")
+    with report.step(
+        "the books agree with the venue, nothing that was filled is missing, the balance is what it was"
+    ) as step:
+        stage.agreed()
+        after = nothing_lost(stage, destroyed=before.ids)
+        step.seen = str(after)
         report.measures["rto_s"] = round(time.monotonic() - began, 3)
-        report.measures["backup_age_s"] = round(lost_at - backed_up_at, 3)
-        # What the backups did not have came from the venue.
-        report.measures["rpo_fills"] = max(0, before - after)
+        # What the backups lacked, and the venue told again.
+        report.measures["rpo_s"] = round(lost_at - backed_up_at, 3)
+        report.measures["lost_fills"] = max(0, before.fills - after.fills)
+        report.measures["lost_usd"] = float(abs(before.wallet - after.wallet))
+        if after.fills < before.fills or after.wallet != before.wallet:
+            raise Broken(f"before it was {before}")
     with report.step("a person lifts the halt"):
         stage.order("resume", "restored")
-    _arm_and_agree(stage, report)
+    _arm_and_agree(stage, report, before.ids)
+    report.measures["trading_again_s"] = round(time.monotonic() - began, 3)
 
 
-def _arm_and_agree(stage: Stage, report: Report) -> None:
+def _arm_and_agree(stage: Stage, report: Report, destroyed: frozenset[str] = frozenset()) -> None:
     with report.step("armed again, it trades"):
         stage.order("arm", "drill over")
         stage.until_active(30.0)
-    with report.step("venue, journal and ledger agree") as step:
-        step.seen = f"{stage.agreed()} fills"
+    with report.step("venue, journal and ledger agree, nothing is lost or doubled") as step:
+        stage.agreed()
+        step.seen = str(nothing_lost(stage, destroyed=destroyed))
 
 
 DRILLS: dict[str, Drill] = {

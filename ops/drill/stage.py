@@ -13,6 +13,8 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,7 +25,7 @@ import psutil
 from ops.cli.client import connect
 from ops.cli.plan import ROOT
 from protos import control_pb2 as pb
-from protos import trading_pb2
+from protos import system_pb2, trading_pb2
 from titan.errors import ExitCode, NotRunning, Rejected, TimedOut, TitanError, Transient
 from titan.runtime import Runtime
 from titan.servers.identity import ServerRecord
@@ -31,6 +33,9 @@ from titan.servers.unprivileged import server_user
 
 START_TIMEOUT_S = 200.0
 POLL_S = 0.1
+SYMBOL = "BTC/USDT:USDT"
+STOP_SHARE = 0.05
+"""How far from the price the stop of an opening by hand stands."""
 FLATTEN_TIMEOUT_S = 40.0
 ACTIVE = trading_pb2.TRADING_STATE_ACTIVE
 PASSING = (NotRunning, TimedOut, Transient, Rejected)
@@ -52,18 +57,11 @@ class Stage:
 
     def command(self, *arguments: str, timeout_s: float = 120.0) -> dict[str, Any]:
         """Runs one command to its end; its JSON answer. Raises Broken with its sentence."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("TITAN_", "RAY_"))}
-        own = {
-            "TITAN_HOME": str(self.home),
-            "TITAN_PORTS": "auto",
-            "TITAN_DASHBOARD": "false",
-            "TITAN_ROUTER_CPU": "off",
-        }
         try:
             done = subprocess.run(
                 [sys.executable, "-m", "ops.cli.app", *arguments, "--json"],
                 cwd=ROOT,
-                env={**kept, **own, **self._settings},
+                env=self.environment(),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
@@ -78,6 +76,17 @@ class Stage:
             raise Broken(f"titan {' '.join(arguments)} ended with {done.returncode}: {words[-1] if words else ''}")
         found: dict[str, Any] = json.loads(lines[-1]) if lines and lines[-1].startswith("{") else {}
         return found
+
+    def environment(self) -> dict[str, str]:
+        """What every process of the stage is started with."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("TITAN_", "RAY_"))}
+        own = {
+            "TITAN_HOME": str(self.home),
+            "TITAN_PORTS": "auto",
+            "TITAN_DASHBOARD": "false",
+            "TITAN_ROUTER_CPU": "off",
+        }
+        return {**kept, **own, **self._settings}
 
     def up(self) -> None:
         """Starts it on a seeded market."""
@@ -109,6 +118,19 @@ class Stage:
                     return client.call(stub.FlattenAll, pb.FlattenAllRequest(reason=reason), FLATTEN_TIMEOUT_S).receipt
                 case _:
                     raise Broken(f"no order {verb!r}")
+
+    def reset(self, what: str) -> None:
+        """Has the brain take back what it put up (`reset-circuit-breaker`, `mode/normal`), as the risk owner. Raises Broken, OSError."""
+        runtime = self.runtime
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{runtime.ports['brain_http']}/admin/system/{what}",
+            data=b'{"reason": "drill"}',
+            headers={"Authorization": f"Bearer {runtime.api_tokens.risk_owner}", "Content-Type": "application/json"},
+            method="POST",
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            if answer.status != 200:
+                raise Broken(f"{what} was answered with {answer.status}")
 
     def restart_actor(self, name: str) -> None:
         """Drains, stops and starts one actor."""
@@ -146,21 +168,32 @@ class Stage:
         """Waits until it trades."""
         self.until(lambda: self.status().trading_state == ACTIVE, "trading state ACTIVE", within_s)
 
-    def opening(self) -> tuple[bool, str]:
+    def opening(self, size_usd: int = 200, *, sell: bool = False) -> tuple[bool, str]:
         """Asks for a small opening by hand: whether it was approved, and the code."""
+        stop = self.price() * (1 + STOP_SHARE if sell else 1 - STOP_SHARE)
         with connect(self.home) as client:
-            marks = {row.symbol: row.mark_price for row in client.status().positions if row.mark_price}
-            stop = float(marks.get("BTC/USDT:USDT", "60000")) * 0.97
             request = pb.SubmitManualIntentRequest(
-                symbol="BTC/USDT:USDT",
-                side=trading_pb2.SIDE_BUY,
+                symbol=SYMBOL,
+                side=trading_pb2.SIDE_SELL if sell else trading_pb2.SIDE_BUY,
                 action=trading_pb2.SIGNAL_ACTION_OPEN,
-                size_usd="200",
+                size_usd=str(size_usd),
                 stop_price=f"{stop:.0f}",
                 reason="drill",
             )
             decision = client.call(client.stub.SubmitManualIntent, request).decision
         return decision.approved, decision.code
+
+    def all_ready(self) -> bool:
+        """Whether every actor works."""
+        actors = self.status().actors
+        return bool(actors) and all(actor.state == system_pb2.ACTOR_STATE_READY for actor in actors)
+
+    def price(self) -> float:
+        """The venue's last price of the stage's symbol. Raises OSError while the venue is away."""
+        venue = self.runtime.venue.rest_url
+        name = SYMBOL.partition(":")[0].replace("/", "")
+        with urllib.request.urlopen(f"{venue}/v5/market/tickers?category=linear&symbol={name}", timeout=10) as answer:
+            return float(json.loads(answer.read())["result"]["list"][0]["lastPrice"])
 
     def agreed(self) -> int:
         """Has venue, journal and ledger compared; how many fills agree. Raises Broken for a difference."""
@@ -175,6 +208,28 @@ class Stage:
         # What was on its way while the comparison ran is settled by the next one.
         return truth if truth.complete and not truth.differences else None
 
+    def actor_pid(self, name: str) -> int:
+        """The process id of an actor. Raises Broken when there is none."""
+        for actor in self.status().actors:
+            if actor.name == name and actor.pid:
+                return actor.pid
+        raise Broken(f"there is no {name}")
+
+    def venue(self, path: str, body: dict[str, object] | None, *, method: str = "POST") -> dict[str, Any]:
+        """Tells the paper venue's admin port something. Raises Broken with its words."""
+        request = urllib.request.Request(
+            f"{self.runtime.venue.admin_url}{path}",
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json"},
+            method=method,
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                found: dict[str, Any] = json.loads(answer.read())
+                return found
+        except urllib.error.HTTPError as error:
+            raise Broken(f"{path}: {error.read().decode()}") from error
+
     def server_pid(self, name: str) -> int:
         """The process id of a server; 0 while it does not run."""
         record = ServerRecord.read(self.home / "run" / f"{name}.pid.json")
@@ -182,10 +237,11 @@ class Stage:
 
 
 @contextmanager
-def stage(settings: dict[str, str] | None = None) -> Iterator[Stage]:
-    """A stage for the length of a block; not started yet."""
+def stage(settings: dict[str, str] | None = None, *, disk_mb: int = 0) -> Iterator[Stage]:
+    """A stage for the length of a block; not started yet. With `disk_mb` its home is a disk of that size, where rights allow."""
     home = Path(tempfile.mkdtemp(prefix="titan-drill-"))
     home.chmod(0o711)
+    mounted = bool(disk_mb) and _own_disk(home, disk_mb)
     made = Stage(home, settings or {})
     try:
         yield made
@@ -196,7 +252,16 @@ def stage(settings: dict[str, str] | None = None) -> Iterator[Stage]:
         for link in (home / "data").glob("*") if (home / "data").exists() else ():
             if link.is_symlink() and server_user().uid is not None:
                 shutil.rmtree(link.resolve(), ignore_errors=True)
+        if mounted:
+            subprocess.run(["umount", "-l", str(home)], check=False, capture_output=True)
         shutil.rmtree(home, ignore_errors=True)
+
+
+def _own_disk(home: Path, size_mb: int) -> bool:
+    if os.geteuid() != 0:
+        return False
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size_mb}m,mode=0711", "none", str(home)]
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0
 
 
 def _end_family(home: Path) -> None:

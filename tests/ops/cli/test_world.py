@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 
+import ops.cli.up
 from ops.cli.world import KEPT_ARCHIVES, mark_ended, prepare, read_world
 from supervisors.launch import LaunchPlan
+from supervisors.state import GuardianState, Stage
 from titan.clock import ANCHOR_FILE
 from titan.errors import ConfigError
 from titan.runtime import ApiTokens, HmacKey
+from titan.servers.identity import own_id
 
 
 def plan(home: Path, feed: str = "synthetic:1") -> LaunchPlan:
@@ -49,6 +52,20 @@ def test_a_synthetic_market_begins_anew_and_keeps_the_last_account_aside(tmp_pat
     assert not (tmp_path / "run" / ANCHOR_FILE).exists()
     archived = next((tmp_path / "archive").iterdir())
     assert (archived / "data" / "paper" / "ledger.db").read_text() == "ledger"
+
+
+@pytest.mark.parametrize("keep_servers", [True, False])
+def test_an_account_whose_servers_were_kept_is_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep_servers: bool
+) -> None:
+    prepare(plan(tmp_path), resume=False)
+    leave_state(tmp_path)
+    monkeypatch.setattr(ops.cli.up, "read_state", lambda _: GuardianState(own_id(), Stage.UP))
+    monkeypatch.setattr(ops.cli.up, "stop", lambda *_, keep_servers: None)
+    ops.cli.up.down(keep_servers=keep_servers, home=tmp_path)
+    sentence = prepare(plan(tmp_path), resume=False)
+    assert ("going on" in sentence) == keep_servers
+    assert (tmp_path / "journal" / "titan_execution.db").exists() == keep_servers
 
 
 def test_a_killed_run_goes_on_with_its_account(tmp_path: Path) -> None:
