@@ -187,6 +187,7 @@ def _arm_and_agree(stage: Stage, report: Report, destroyed: frozenset[str] = fro
     with report.step("armed again, it trades"):
         stage.order("arm", "drill over")
         stage.until_active(30.0)
+        stage.until(lambda: stage.opening()[0], "an approved opening", 60.0)
     with report.step("venue, journal and ledger agree, nothing is lost or doubled") as step:
         stage.agreed()
         step.seen = str(nothing_lost(stage, destroyed=destroyed))

@@ -27,9 +27,17 @@ def home() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def running(home: Path) -> Iterator[Running]:
+def traces_url() -> str:
+    """Where the run sends its traces; a module with a collector gives its address."""
+    return ""
+
+
+@pytest.fixture(scope="module")
+def running(home: Path, traces_url: str) -> Iterator[Running]:
     """Titan on a synthetic market at sixty times its speed, the router's loop alone on core 1 where there is one."""
     env = {"TITAN_ROUTER_CPU": "1"} if 1 in os.sched_getaffinity(0) else {}
+    if traces_url:
+        env["TITAN_TRACES_URL"] = traces_url
     arguments = ("up", "--detach", "--feed", "synthetic:42", "--speed", "60")
     try:
         started = titan(home, *arguments, timeout_s=START_TIMEOUT_S, env=env)

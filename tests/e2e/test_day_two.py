@@ -13,13 +13,16 @@ from ops.build.tools import find
 from ops.drill.drills import DRILLS
 from ops.drill.report import Report, now_text
 from ops.drill.stage import Stage
+from ops.drill.trades import Trades
 from ops.drill.watch import Watch, watching
 from ops.observability.render import NAME, SUFFIXES, expressions
+from tests.collector import Collector, Span, one_collector
 from tests.e2e.running import Running
 from tests.waiting import eventually
 from titan.metrics import METRICS
 
 pytestmark = pytest.mark.e2e
+__all__ = ["one_collector"]
 LATE = {
     # Set by events that a healthy minute of paper trading need not have.
     "titan_brain_veto_total", "titan_execution_parents_ended_total",
@@ -29,6 +32,11 @@ LATE = {
     "titan_scavenger_traps_detected_total", "titan_scavenger_signals_generated_total", "titan_scavenger_validation_results_total",
     "titan_scavenger_ipc_messages_total", "titan_ipc_messages_total", "titan_router_follow_lag_seconds",
 }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def traces_url(one_collector: Collector) -> str:
+    return one_collector.url
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +94,7 @@ def test_a_halt_fires_the_alert_of_the_kill_switch_and_resume_ends_it(running: R
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("name", ["kill-switch", "postgres-outage", "nats-outage"])
+@pytest.mark.parametrize("name", ["kill-switch", "postgres-outage", "nats-outage", "rotate-database"])
 def test_a_drill_passes_on_the_running_titan(running: Running, name: str) -> None:
     report = Report(name, now_text())
     began = time.monotonic()
@@ -94,6 +102,24 @@ def test_a_drill_passes_on_the_running_titan(running: Running, name: str) -> Non
     report.end(began)
     assert report.passed
     print(f"{name}: {report.seconds:.1f} s, {report.measures}")
+
+
+@pytest.mark.timeout(120)
+def test_the_way_of_an_order_is_one_trace_through_all_actors(running: Running, one_collector: Collector) -> None:
+    way = {"gateway", "brain", "router", "execution"}
+    trades = Trades(Stage(running.home, {}))
+
+    def traced() -> list[Span]:
+        trades.trade()
+        whole = [trace for trace, services in one_collector.traces().items() if services >= way]
+        return [span for span in list(one_collector.spans) if span.trace in whole[:1]]
+
+    spans = {span.key: span for span in eventually(traced, "a trace from the gateway to the books", 60)}
+    for span in spans.values():
+        if span.parent:
+            assert spans[span.parent].began_ns <= span.ended_ns, "what came first began first"
+    above = {span.service: spans[span.parent].service for span in spans.values() if span.parent}
+    assert above == {"brain": "gateway", "router": "brain", "execution": "router"}
 
 
 def test_brain_and_router_log_the_same_line_with_the_hash_of_the_policy(running: Running) -> None:
