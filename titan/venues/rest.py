@@ -30,6 +30,8 @@ from titan.venues.limits import Budget, Cost, Lane, RateLimiter
 READ_PATIENCE_S = 10.0
 ORDER_PATIENCE_S = 0.5
 ASK_AGAIN_S = 0.001
+# Changes of orders, and fills, that may come between two looks at a stream; what a longer silence hides, REST shows.
+STREAM_MEMORY = 256
 
 Call = Callable[[Any], Awaitable[Any]]
 
@@ -52,6 +54,8 @@ class RestVenue:
         self._exchange = make_exchange(address)
         # ccxt's own throttle knows no urgent lane and no reserve.
         self._exchange.enableRateLimit = False
+        # ccxt keeps a thousand of each, some 15 KB apiece, and nobody looks at them twice.
+        self._exchange.options.update(ordersLimit=STREAM_MEMORY, tradesLimit=STREAM_MEMORY)
         self._profile = profile
         self._name = address.name
         self._account = address.account

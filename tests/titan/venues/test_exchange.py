@@ -10,6 +10,7 @@ from titan.errors import ConfigError
 from titan.runtime import VenueAddress
 from titan.venues.adapters import VENUES, make_market_exchange, make_venue
 from titan.venues.exchange import make_exchange
+from titan.venues.rest import STREAM_MEMORY, RestVenue
 
 PAPER = VenueAddress(
     name="bybit", rest_url="http://127.0.0.1:1/", ws_url="ws://127.0.0.1:2", api_key="k", api_secret="s", paper=True
@@ -61,3 +62,11 @@ def test_paper_is_not_throttled_and_asks_for_nothing_it_does_not_need() -> None:
 def test_a_venue_without_an_adapter_is_one_clear_error() -> None:
     with pytest.raises(ConfigError, match="nyse"):
         make_exchange(VenueAddress(name="nyse"))
+
+
+@pytest.mark.parametrize("name", ["bybit", "binance", "mexc"])
+def test_a_trading_account_keeps_few_of_the_streams_past_in_memory(name: str) -> None:
+    venue = make_venue(PAPER.model_copy(update={"name": name}))
+    assert isinstance(venue, RestVenue)
+    options = venue._exchange.options
+    assert (options["ordersLimit"], options["tradesLimit"]) == (STREAM_MEMORY, STREAM_MEMORY)
