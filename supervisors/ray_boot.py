@@ -74,7 +74,14 @@ def boot(plan: RayPlan) -> Booted:
     wait_for_nodes(plan.nodes)
     root: Any = create_root(plan.home, plan.guardian_pid, load_groups(plan.groups))
     root_pid = int(ray.get(root.hello.remote(), timeout=60))
-    return Booted(gcs_pid=pids["gcs_server"], raylet_pid=pids["raylet"], root_pid=root_pid)
+    dashboard = node.all_processes.get("dashboard", ())
+    return Booted(
+        gcs_pid=pids["gcs_server"],
+        raylet_pid=pids["raylet"],
+        root_pid=root_pid,
+        dashboard_pid=dashboard[0].process.pid if dashboard else 0,
+        dashboard_command=[str(word) for word in dashboard[0].process.args] if dashboard else [],
+    )
 
 
 def wait_for_nodes(roles: Sequence[str], within_s: float = NODES_WITHIN_S) -> None:

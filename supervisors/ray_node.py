@@ -18,10 +18,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from supervisors.processes import Death, boot_id, in_session, kill_all, mark_of, marked
+from supervisors.ray_dashboard import Dashboard
 from supervisors.tree import TITAN_GROUPS, resource_of
 from titan.errors import TimedOut, TitanError
 from titan.files import private_dir, write_private
@@ -81,6 +82,8 @@ class Booted:
     gcs_pid: int
     raylet_pid: int
     root_pid: int
+    dashboard_pid: int = 0
+    dashboard_command: list[str] = field(default_factory=list)
 
 
 def resources_of(roles: Iterable[str]) -> dict[str, float]:
@@ -257,6 +260,14 @@ class RayNode:
             raise RayFailed(f"Ray's processes {pids} do not end: end them by hand")
         if self.temp_dir.parent != self.run_dir:
             shutil.rmtree(self.temp_dir.parent, ignore_errors=True)
+
+    def dashboard(self) -> Dashboard | None:
+        """The dashboard server of a node that runs; None without one."""
+        booted = self.booted
+        if booted is None or not booted.dashboard_command:
+            return None
+        log_path = self.home / "logs" / "ray_dashboard.log"
+        return Dashboard(booted.dashboard_command, booted.dashboard_pid, self.environment(), log_path)
 
     def family(self) -> list[ProcessId]:
         """Every living process of Ray that was started for this node's home."""

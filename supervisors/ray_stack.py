@@ -92,12 +92,15 @@ class RayStack:
             loop.create_task(self._root_away(), name="root-watch"),
         }
         ends = {loop.create_task(event.wait()) for event in (self._stopping, self._killed)}
+        dashboard = self._node.dashboard()
+        keeps = {loop.create_task(dashboard.keep(), name="ray-dashboard")} if dashboard is not None else set()
         try:
             await asyncio.wait(watches | ends, return_when=asyncio.FIRST_COMPLETED)
             why = next((task.result() for task in watches if task.done()), "")
         finally:
-            for task in watches | ends:
+            for task in watches | ends | keeps:
                 task.cancel()
+            await asyncio.gather(*keeps, return_exceptions=True)
         normal = self._stopping.is_set() and not self._killed.is_set()
         if normal:
             await self._down()

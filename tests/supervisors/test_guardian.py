@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -19,64 +19,20 @@ import pytest
 
 from supervisors.control import ask_guardian
 from supervisors.guardian import guardian_tree, read_state, stop
-from supervisors.launch import LaunchPlan
 from supervisors.processes import cpus_of, pss_bytes
 from supervisors.ray_node import family_of
 from supervisors.server_life import SERVERS
 from supervisors.state import Stage
+from tests.supervisors.guarded import GROUPS, ROOT, STOP_S, make_home, spawn, stage, until_stage
 from tests.supervisors.live import PATIENCE_S, actors, call, commands_below, gone, left_of, notes, until_all_ready
 from tests.waiting import eventually
 from titan.errors import ExitCode, NotRunning
 from titan.ledger_access import LOGINS
-from titan.runtime import DEFAULT_PORTS, ApiTokens, HmacKey, Runtime
+from titan.runtime import Runtime
 from titan.store import rights_missing
-from titan.testing import POLICY, free_ports
 
 pytestmark = pytest.mark.e2e
-ROOT = Path(__file__).resolve().parents[2]
-GROUPS = "tests.supervisors.fixtures.groups:GROUPS"
-STOP_S = 60.0
-
 Make = Callable[..., Path]
-
-
-def make_home(home: Path, feed: str = "synthetic:42", core: int | None = None, dashboard: int = 0) -> Path:
-    home.mkdir()
-    LaunchPlan(
-        home=home,
-        feed=feed,
-        speed=60,
-        dashboard=dashboard > 0,
-        dashboard_port=dashboard or 8265,
-        ports=dict(zip(DEFAULT_PORTS, free_ports(len(DEFAULT_PORTS)), strict=True)),
-        hmac_key=HmacKey(key_id="test", secret=secrets.token_hex(32)),
-        api_tokens=ApiTokens(),
-        policy_path=POLICY,
-        router_cpu="off" if core is None else str(core),
-    ).save()
-    return home
-
-
-def spawn(home: Path, *before: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [*before, sys.executable, "-m", "supervisors.guardian", "--home", str(home), "--groups", GROUPS],
-        cwd=ROOT,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def stage(home: Path) -> str:
-    state = read_state(home)
-    return "" if state is None else state.state
-
-
-def until_stage(home: Path, process: subprocess.Popen[str], wanted: Stage) -> None:
-    eventually(
-        lambda: stage(home) == wanted or process.poll() is not None, f"{wanted}, now {read_state(home)}", PATIENCE_S
-    )
-    assert stage(home) == wanted, read_state(home)
 
 
 def below(pid: int) -> set[int]:
@@ -362,6 +318,30 @@ def test_a_start_ends_what_a_killed_guardian_and_a_killed_root_left_behind(open_
     assert all(seen.ready for seen in actors(home).values())
     stop(home, STOP_S)
     assert second.wait(STOP_S) == ExitCode.OK
+    assert left_of(home) == []
+
+
+def test_a_dashboard_that_is_killed_comes_back_and_nobody_else_notices(open_dir: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = int(probe.getsockname()[1])
+    home = make_home(open_dir / "seen", dashboard=port)
+    process = spawn(home)
+    until_stage(home, process, Stage.UP)
+    before = {name: (seen.pid, seen.restarts) for name, seen in until_all_ready(home).items()}
+
+    def listener() -> int | None:
+        seen = [each for each in psutil.net_connections("tcp") if each.status == "LISTEN"]
+        pids = {each.pid for each in seen if each.laddr and each.laddr.port == port}
+        return next(iter(pids), None)
+
+    first = listener()
+    assert first is not None
+    os.kill(first, signal.SIGKILL)
+    eventually(lambda: listener() not in (None, first), "another dashboard serves", PATIENCE_S)
+    assert stage(home) == Stage.UP
+    assert {name: (seen.pid, seen.restarts) for name, seen in until_all_ready(home).items()} == before
+    stop(home, STOP_S)
+    assert process.wait(STOP_S) == ExitCode.OK
     assert left_of(home) == []
 
 

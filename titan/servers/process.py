@@ -42,7 +42,7 @@ class AlreadyRunning(ConfigError):
     """The server of this home belongs to another living Titan: use that one, or stop it first."""
 
 
-def _before_exec(owner: int, death_signal: int | None) -> Callable[[], None] | None:
+def before_exec(owner: int, death_signal: int | None) -> Callable[[], None] | None:
     """What the child does between fork and exec, after it has changed its user (which would forget the death signal)."""
     if death_signal is None or not sys.platform.startswith("linux"):
         return None
@@ -248,7 +248,7 @@ def _spawn(spec: ServerSpec, lock: int, outlive_owner: bool) -> subprocess.Popen
             user=spec.uid,
             group=spec.gid,
             extra_groups=[] if spec.uid is not None else None,
-            preexec_fn=_before_exec(os.getpid(), None if outlive_owner else spec.stop_signal),
+            preexec_fn=before_exec(os.getpid(), None if outlive_owner else spec.stop_signal),
         )
     except OSError as error:
         raise ServerFailed(f"{spec.name} can't be started: {error}") from error
