@@ -32,6 +32,12 @@ def own_shm(size: int) -> list[str]:
     return command
 
 
+def write_for_ever(path: Path) -> None:
+    with path.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(1_000_000))
+
+
 @pytest.mark.parametrize(
     "megabytes", [8, OBJECT_STORE_BYTES // 1_000_000 + 60], ids=["short from the start", "filled up later"]
 )
