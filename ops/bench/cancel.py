@@ -23,6 +23,7 @@ from protos import market_pb2, system_pb2, trading_pb2
 from titan import subjects
 from titan.bus import Received
 from titan.codec import intent_to_pb
+from titan.codes import RejectCode
 from titan.errors import TimedOut
 from titan.ids import IntentId, SignalId, new_ulid
 from titan.model import Action, Intent, OrderType, Phase, Side
@@ -32,8 +33,14 @@ from titan.servers import Kind
 TARGET = Target(p99=20.0)
 FLOODED = "ETH/USDT:USDT"
 PULSE_S = 0.2
+_NO = "no "
 STEP_TIMEOUT_S = 10.0
 WARM_UP = 5
+HEARD_WITHIN_S = 20.0
+
+
+class Refused(TimedOut):
+    """The router made no order of an intent."""
 
 
 @dataclass(slots=True)
@@ -59,6 +66,7 @@ class Desk:
 
         async def reject(received: Received[trading_pb2.Reject]) -> None:
             self.refusal = f"{received.message.code}: {received.message.detail}"
+            self._opened.put_nowait(f"{_NO}{received.message.intent_id}")
 
         await self.here.bus.subscribe(subjects.ORDER_EVENT, trading_pb2.OrderEvent, order)
         await self.here.bus.subscribe(subjects.REJECT, trading_pb2.Reject, reject)
@@ -89,8 +97,23 @@ class Desk:
         if not receipt.accepted:
             raise TimedOut(f"the router does not arm: {receipt.code} {receipt.detail}")
 
+    async def begin(self) -> None:
+        """The first order, as soon as the router has heard prices and pulse. Raises Refused for any other refusal."""
+        deadline = time.monotonic() + HEARD_WITHIN_S
+        while True:
+            try:
+                await self.one()
+                return
+            except Refused:
+                unheard = self.refusal.startswith(
+                    (RejectCode.HEARTBEAT_STALE.value, RejectCode.MARKET_DATA_STALE.value)
+                )
+                if not unheard or time.monotonic() > deadline:
+                    raise
+            await asyncio.sleep(PULSE_S)
+
     async def rest(self) -> str:
-        """Places an order at half the price; returns its intent id once it is open."""
+        """Places an order at half the price; returns its intent id once it is open. Raises Refused when it is none."""
         now = self.here.clock.now()
         price = (self.price / 2).quantize(Decimal(1))
         intent = Intent(
@@ -129,8 +152,9 @@ class Desk:
     async def _until(self, news: asyncio.Queue[str], intent_id: str, what: str) -> None:
         try:
             async with asyncio.timeout(STEP_TIMEOUT_S):
-                while await news.get() != intent_id:
-                    pass
+                while (told := await news.get()) != intent_id:
+                    if told == f"{_NO}{intent_id}":
+                        raise Refused(f"{intent_id} was refused: {self.refusal}")
         except TimeoutError:
             raise TimedOut(
                 f"the order of {intent_id} did not {what} within {STEP_TIMEOUT_S:.0f} s {self.refusal}"
@@ -174,6 +198,7 @@ async def _measure(seconds: float) -> Report:
         await desk.listen()
         pulsing = asyncio.create_task(desk.pulse())
         try:
+            await desk.begin()
             for _ in range(WARM_UP):
                 await desk.one()
             calm = await _samples(desk, seconds / 3)

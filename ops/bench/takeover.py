@@ -2,7 +2,7 @@
 
 Two real routers as plain processes, real NATS, the real paper venue; the bench plays the brain. Each sample kills the leader and
 publishes an intent at once: the clock runs from the kill until the standby's order is open at the venue. Then the dead router is
-started again, as its supervisor would, and follows.
+started again, as its supervisor would, follows, and hears the brain.
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ import signal
 import time
 from contextlib import AsyncExitStack
 
-from ops.bench.cancel import Desk, last_price
+from ops.bench.cancel import PULSE_S, Desk, last_price
 from ops.bench.children import Child
 from ops.bench.town import town
 from titan.policy import load_policy
 from titan.servers import Kind
 
 ROUTERS = ("actors.router.actor:Router", "actors.router.actor:RouterStandby")
+
+HEARD_S = 3 * PULSE_S
 
 
 async def takeovers(repeat: int) -> list[float]:
@@ -32,7 +34,7 @@ async def takeovers(repeat: int) -> list[float]:
         await desk.listen()
         pulsing = asyncio.create_task(desk.pulse())
         try:
-            await desk.one()
+            await desk.begin()
             found = []
             for turn in range(repeat):
                 await desk.arm()
@@ -44,6 +46,8 @@ async def takeovers(repeat: int) -> list[float]:
                 await desk.disarm()
                 await desk.ended(intent_id)
                 started[leader] = await stack.enter_async_context(Child.actor(ROUTERS[leader], here.runtime.home))
+                # Ready means that it follows; a standby that has lived for a moment has also heard the brain.
+                await asyncio.sleep(HEARD_S)
         finally:
             pulsing.cancel()
             await asyncio.gather(pulsing, return_exceptions=True)
