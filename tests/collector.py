@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import gzip
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
+
+from tests.doors import Door, serving
 
 
 @dataclass(frozen=True)
@@ -49,11 +50,11 @@ class Collector(ThreadingHTTPServer):
         return found
 
 
-class _Door(BaseHTTPRequestHandler):
+class _Door(Door):
     server: Collector
 
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+    def respond(self) -> None:
+        body = self.body()
         if self.headers.get("Content-Encoding") == "gzip":
             body = gzip.decompress(body)
         request = ExportTraceServiceRequest()
@@ -74,27 +75,14 @@ class _Door(BaseHTTPRequestHandler):
                             {a.key: getattr(a.value, str(a.value.WhichOneof("value"))) for a in span.attributes},
                         )
                     )
-        answer = ExportTraceServiceResponse().SerializeToString()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/x-protobuf")
-        self.send_header("Content-Length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its base's name
-        pass
+        self.answer(ExportTraceServiceResponse().SerializeToString(), Content_Type="application/x-protobuf")
 
 
 @pytest.fixture(scope="module")
 def one_collector() -> Iterator[Collector]:
     """A collector for a module."""
-    server = Collector()
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(Collector()) as server:
+        yield server
 
 
 @pytest.fixture

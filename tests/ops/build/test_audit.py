@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ops.build import audit, lint
+from tests.doors import Door, serving
 
 LOCK = f"redis==6.0.0 --hash=sha256:{'a' * 64}\nrich==14.0.0 --hash=sha256:{'b' * 64}\n"
 WEAK = {
@@ -41,20 +41,13 @@ class Advisories(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}/v1/query"
 
 
-class Answers(BaseHTTPRequestHandler):
+class Answers(Door):
     server: Advisories
 
-    def do_POST(self) -> None:
-        wanted = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["package"]["name"]
+    def respond(self) -> None:
+        wanted = json.loads(self.body())["package"]["name"]
         self.server.asked.add(wanted)
-        body = json.dumps({"vulns": self.server.weak} if self.server.weak and wanted == "redis" else {}).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its base's name
-        pass
+        self.answer(json.dumps({"vulns": self.server.weak} if self.server.weak and wanted == "redis" else {}).encode())
 
 
 @pytest.fixture
@@ -62,13 +55,8 @@ def advisories() -> Iterator[Advisories]:
     problem = audit.fetch()
     if problem:
         pytest.skip(f"the auditor is not to be had: {problem}")
-    server = Advisories()
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(Advisories()) as server:
+        yield server
 
 
 @pytest.fixture

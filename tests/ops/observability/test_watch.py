@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from ops.build.tools import find
 from ops.drill.stage import Broken
 from ops.drill.watch import Watch, watching
 from ops.observability.render import PORT_NAMES
+from tests.doors import Door, serving
 from tests.waiting import eventually
 from titan.metrics import METRICS, Metrics
 from titan.runtime import Runtime
@@ -48,30 +48,17 @@ class Listener(ThreadingHTTPServer):
         return metrics.exposition()
 
 
-class _Answer(BaseHTTPRequestHandler):
+class _Answer(Door):
     server: Listener
 
-    def do_GET(self) -> None:
-        body = self.server.page()
-        self.send_response(200)
-        self.send_header("Content-Type", "text/plain; version=0.0.4")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its base's name
-        pass
+    def respond(self) -> None:
+        self.answer(self.server.page(), Content_Type="text/plain; version=0.0.4")
 
 
 @pytest.fixture
 def listener() -> Iterator[Listener]:
-    server = Listener()
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(Listener()) as server:
+        yield server
 
 
 def run_of(home: Path, listener: Listener, dead: str = "") -> Runtime:
