@@ -9,7 +9,7 @@ from collections import Counter
 
 from actors.router import view
 from actors.router.state import RouterConfig, RouterState
-from titan.codes import TradingState
+from titan.codes import AlgoEnd, TradingState
 from titan.metrics import Metrics
 from titan.model import Style
 
@@ -42,6 +42,8 @@ def show(metrics: Metrics, state: RouterState, config: RouterConfig, outbox_rows
     )
     for style in Style:
         gauge("titan_execution_parents").labels(style.value).set(working[style])
+        # There from the first account on, also where no intent was ever worked by several orders.
+        gauge("titan_execution_parents_ended_total").labels(style.value, AlgoEnd.FILLED.value).set(0)
     for (style, end), count in state.ended.items():
         gauge("titan_execution_parents_ended_total").labels(style.value, end.value).set(count)
     for each in TradingState:

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.e2e
 __all__ = ["one_collector"]
 LATE = {
     # Set by events that a healthy minute of paper trading need not have.
-    "titan_brain_veto_total", "titan_execution_parents_ended_total",
+    "titan_brain_veto_total",
     # Set by the first signal, order or round trip of a seeded market, whenever that comes.
     "titan_order_latency_seconds", "titan_execution_ack_latency_ms", "titan_position_pnl_usd", "titan_order_fill_rate",
     "titan_brain_decisions_total", "titan_decision_latency_ms", "titan_brain_signal_processing_latency_ms", "titan_signals_total",
