@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 BEAT_MS = 1_000
 FILLS = "BRAIN_FILLS"
 KEY = "brain"
+RESTING = ("0.0005", "0.001", "0.002", "0.003")
 PLAIN = (OrderType.MARKET, OrderType.MARKET, OrderType.MARKET, OrderType.LIMIT, OrderType.POST_ONLY, OrderType.IOC)
 TYPES = (*PLAIN, *sorted(set(shapes.TIME_IN_FORCE) - set(PLAIN)))
 
@@ -237,16 +238,18 @@ class Script:
             side = Side.SELL if held > 0 else Side.BUY
         price = world.market.price(symbol, side)
         now = world.engine.now().market_ms
-        kind = chance.choice(TYPES)
+        # Some orders rest: large for this market, a little away, so that they trade in parts, expire half-done, or trade
+        # after they were given up.
+        rests = chance.random() < 0.1
+        kind = OrderType.LIMIT if rests else chance.choice(TYPES)
         limit = None
         if kind.names_price:
-            limit = price * (
-                1 - side.sign * Decimal(chance.choice(("-0.0005", "0.0002", "0.001", "0.001", "0.004", "0.008")))
-            )
+            offsets = RESTING if rests else ("-0.0005", "0.0002", "0.001", "0.001", "0.004", "0.008")
+            limit = price * (1 - side.sign * Decimal(chance.choice(offsets)))
         away = price * side.sign * Decimal(chance.choice(("0.004", "0.01", "0.03")))
         odd = chance.random()
         target = None if closes or chance.random() < 0.6 else price + away
-        terms = self._terms(chance, kind, side, price, bracket=not closes and target is None)
+        terms = self._terms(chance, kind, side, price, bracket=not closes and target is None, rests=rests)
         return Intent(
             intent_id=IntentId(f"intent-{self._made}"),
             signal_id=SignalId(f"signal-{self._made}"),
@@ -256,8 +259,8 @@ class Script:
             account=ACCOUNT,
             symbol=symbol,
             side=side,
-            size_usd=Decimal(chance.choice((20, 120, 900, 4_000, 9_000))),
-            quantity=None if chance.random() < 0.5 else Decimal(chance.choice(("0.001", "0.01", "0.05"))),
+            size_usd=Decimal(chance.choice((9_000, 30_000) if rests else (20, 120, 900, 4_000, 9_000))),
+            quantity=None if rests or chance.random() < 0.5 else Decimal(chance.choice(("0.001", "0.01", "0.05"))),
             order_type=kind,
             limit_price=limit,
             reference_price=price,
@@ -276,7 +279,7 @@ class Script:
 
     def _style(self, chance: Random, symbol: str, side: Side, *, closes: bool) -> Execution | None:
         """How an intent is worked: most are one plain order."""
-        if chance.random() >= 0.15:
+        if chance.random() >= 0.25:
             return None
         style = chance.choice(list(Style))
         duration_ms = int(chance.randint(1_000, 6_000) * self._world.engine.speed)
@@ -289,7 +292,9 @@ class Script:
         stop = None if closes else price * (1 + side.sign * Decimal("0.02"))
         return Execution(style, duration_ms, hedge_symbol=other, hedge_reference_price=price, hedge_stop_price=stop)
 
-    def _terms(self, chance: Random, kind: OrderType, side: Side, price: Decimal, *, bracket: bool) -> Terms | None:
+    def _terms(
+        self, chance: Random, kind: OrderType, side: Side, price: Decimal, *, bracket: bool, rests: bool
+    ) -> Terms | None:
         """An expiry, a trigger, a trail or two targets, or nothing of it."""
         engine, near = self._world.engine, price * Decimal("0.002")
         trigger = trail = None
@@ -298,8 +303,8 @@ class Script:
             trigger = price + near if rises else price - near
             trail = near if kind is OrderType.TRAILING_STOP else None
         expires = 0
-        if chance.random() < 0.3:
-            expires = engine.now().market_ms + int(chance.randint(300, 5_000) * engine.speed)
+        if chance.random() < (0.6 if rests else 0.3):
+            expires = engine.now().market_ms + int(chance.randint(1_500 if rests else 300, 5_000) * engine.speed)
         targets: tuple[Target, ...] = ()
         if bracket and chance.random() < 0.2:
             gain = near * side.sign

@@ -47,6 +47,7 @@ class Checks:
         self._states: dict[str, str] = {}
         self._trading = TradingState.DISARMED
         self._fills: set[str] = set()
+        self._fundings: set[str] = set()
         self._left: dict[str, str] = {}
         self._early: dict[str, int] = {}
         self._differs_since: int | None = None
@@ -72,6 +73,8 @@ class Checks:
                 self._order_row(str(payload["client_order_id"]), str(payload["event"]), str(payload["state"]))
             case kinds.FILL:
                 self._fill_row(payload)
+            case kinds.FUNDING:
+                self._fundings.add(str(payload["venue_trade_id"]))
             case kinds.TRADING:
                 self._trading = TradingState(str(payload["current"]))
             case _:
@@ -117,6 +120,7 @@ class Checks:
         """A power loss took the tail: what the journal says now is what counts."""
         self._before = None
         self._fills.clear()
+        self._fundings.clear()
         known = dict(self._states)
         self._states.clear()
         self._trading = TradingState.DISARMED
@@ -126,6 +130,8 @@ class Checks:
                 self._states[str(payload["client_order_id"])] = str(payload["state"])
             elif row.kind == kinds.FILL:
                 self._fills.add(str(payload["venue_trade_id"]))
+            elif row.kind == kinds.FUNDING:
+                self._fundings.add(str(payload["venue_trade_id"]))
             elif row.kind == kinds.TRADING:
                 self._trading = TradingState(str(payload["current"]))
         self.excused |= set(known) - set(self._states)
@@ -302,9 +308,12 @@ class Checks:
         self.violation(Invariant.RECOVERS, f"raised:{name}:{lines[0][:60]}", f"{name} raised {failure}")
 
     def unbooked(self) -> list[str]:
-        """Trades of the venue that the journal does not have."""
-        trades = (each for each in self._world.venue.books.executions if each.exec_type is not ExecType.FUNDING)
-        return [each.exec_id for each in trades if each.exec_id not in self._fills]
+        """Trades and fundings of the venue that the journal does not have."""
+        return [
+            each.exec_id
+            for each in self._world.venue.books.executions
+            if each.exec_id not in (self._fundings if each.exec_type is ExecType.FUNDING else self._fills)
+        ]
 
     @property
     def trading(self) -> TradingState:

@@ -18,6 +18,7 @@ from google.protobuf.message import DecodeError
 from actors.router import books, guard
 from actors.router import core as router_core
 from actors.router import rows as kinds
+from actors.router.algo_desk import AlgoDesk
 from actors.router.effects import SendOrder
 from actors.router.fill_desk import FillDesk
 from actors.router.lease import Lease, Standing, Verdict
@@ -32,6 +33,7 @@ from simulation.tenure import SimSuccession
 from supervisors.events import Exited, KillChild
 from supervisors.intensity import RestartWindow
 from titan import positions as titan_positions
+from titan.algos import ChildStatus
 from titan.codes import TradingState
 from titan.envelope import Verifier
 from titan.ids import client_order_id
@@ -308,6 +310,16 @@ def _gives_up_look_ups() -> list[Patch]:
     return [(OrderDesk, "looked_up", looked_up)]
 
 
+def _forgets_what_filled() -> list[Patch]:
+    whole = AlgoDesk._child
+
+    def child(desk: Any, *given: Any) -> Any:
+        known = whole(desk, *given)
+        return replace(known, filled=Decimal(0)) if known.status is ChildStatus.ENDED else known
+
+    return [(AlgoDesk, "_child", child)]
+
+
 _ALL = (
     Defect("sends-twice", "every order leaves twice", frozenset({"I1"}), _sends_twice),
     Defect("resends-in-doubt", "a send in doubt is sent again", frozenset({"I1"}), _resends_in_doubt),
@@ -338,6 +350,12 @@ _ALL = (
     Defect("rounds-profit", "realised profit is rounded to cents", frozenset({"I6"}), _rounds_profit),
     Defect("forgets-intensity", "restarts are never too many", frozenset({"I10"}), _forgets_intensity),
     Defect("cancel-on-timeout", "a cancel in doubt is taken for done", frozenset({"I5", "I8"}), _takes_cancel_for_done),
+    Defect(
+        "forgets-what-filled",
+        "an execution style orders again what its earlier children filled",
+        frozenset({"I4"}),
+        _forgets_what_filled,
+    ),
     Defect("trusts-anybody", "a wrong signature passes", frozenset({"I4"}), _trusts_anybody),
 )
 DEFECTS = {defect.name: defect for defect in _ALL}

@@ -6,14 +6,18 @@ promised is remembered, so that a forgotten halt is found. Never: a second try o
 
 from __future__ import annotations
 
+from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING
 
 from actors.router.effects import Receipt
 from protos import trading_pb2
 from simulation.bus import Wire
+from simulation.plan import Deed
 from titan import subjects
 from titan.codes import TradingState
+from titan.model import OrderRole
+from titan.money import text_of
 
 if TYPE_CHECKING:
     from simulation.performer import SimPerformer
@@ -30,8 +34,8 @@ class Operators:
         self.promised: tuple[TradingState, int] | None = None
         self.flattening = 0
 
-    def press(self, verb: str, operator_id: str = "operator") -> None:
-        """A person presses a button."""
+    def press(self, verb: str, operator_id: str = "operator", **of_order: str) -> None:
+        """A person presses a button; `of_order` are the command's fields about one order."""
         self._sent += 1
         message = trading_pb2.OperatorCommand(
             command_id=f"command-{self._sent}",
@@ -39,8 +43,27 @@ class Operators:
             reason=f"test {self._sent}",
             operator_id=operator_id,
             ts_ms=self._world.engine.now().wall_ms,
+            **of_order,
         )
         self.deliver(self._world.bus.seal("gateway", subjects.operator(verb), message, reply=f"inbox-{self._sent}"))
+
+    def ask(self, verb: str, a: int, b: int) -> None:
+        """A person cancels or changes one of the orders that a console shows; the numbers say which, and how."""
+        router = self._world.router
+        shown = [] if router is None or not router.leads else router.core.state.live_orders()
+        if not shown:
+            return
+        order = shown[a % len(shown)]
+        wanted: dict[str, str] = {"client_order_id": order.client_order_id}
+        if verb == Deed.AMEND.value:
+            step = Decimal(b % 9 - 4) / 2_000
+            if b % 3 != 1 and order.price is not None:
+                wanted["price"] = text_of(order.price * (1 + step))
+            if b % 3 != 2 and order.role is not OrderRole.STOP:
+                wanted["quantity"] = text_of(order.quantity * Decimal(1 + b % 4) / 4)
+            if order.trigger_price is not None:
+                wanted["trigger_price"] = text_of(order.trigger_price * (1 + step))
+        self.press(verb, **wanted)
 
     def press_plain(self, verb: str) -> None:
         """A person types a reason with the bus's own tool."""

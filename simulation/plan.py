@@ -83,6 +83,8 @@ class Deed(StrEnum):
     HALT = "halt"
     RESUME = "resume"
     FLATTEN = "flatten"
+    AMEND = "amend_order"
+    CANCEL = "cancel_order"
 
 
 class Moment(StrEnum):
@@ -117,7 +119,7 @@ class Plan:
     """A whole world in advance. `full` runs the real brain and ledger too; without it intents come from a script.
 
     `standby` has a second router, which follows the first; `apart` has it on another machine. `rare` takes the cores'
-    rare branches often.
+    rare branches often. `stiff` has a venue that changes no order in place: a change is a cancel and a new order.
     """
 
     seed: int
@@ -130,6 +132,7 @@ class Plan:
     standby: bool = False
     apart: bool = False
     rare: bool = False
+    stiff: bool = False
 
     def faults(self) -> list[Act]:
         """The acts that are faults."""
@@ -137,6 +140,7 @@ class Plan:
 
 
 MS_A_STEP = 90
+GIVEN_UP_MS = 11_000
 MOMENTS = tuple(Moment)
 STRIKING = frozenset(
     {Fault.ROUTER_KILL, Fault.ROUTER_FUSE, Fault.ROUTER_PAUSE, Fault.POWER, Fault.STALL, Fault.BREAK, Fault.MAINTENANCE}
@@ -174,10 +178,12 @@ def make_plan(seed: int, steps: int) -> Plan:
     left_out = _left_out(full=full, standby=standby, apart=apart)
     acts = _signals(chance, ms, full)
     acts += _operators(chance, ms)
+    acts += _order_commands(chance, ms)
     acts += _faults(chance, ms, left_out)
     acts.sort(key=lambda act: act.at_ms)
     speed, live = chance.choice((1.0, 1.0, 20.0)), chance.random() < 0.2
-    return Plan(seed, steps, speed, full, live, tuple(acts), ms, standby, apart, chance.random() < 0.3)
+    rare, stiff = chance.random() < 0.3, chance.random() < 0.3
+    return Plan(seed, steps, speed, full, live, tuple(acts), ms, standby, apart, rare, stiff)
 
 
 def _left_out(*, full: bool, standby: bool, apart: bool) -> frozenset[Fault]:
@@ -210,6 +216,17 @@ def _operators(chance: Random, ms: int) -> list[Act]:
     return acts
 
 
+def _order_commands(chance: Random, ms: int) -> list[Act]:
+    """People who change or cancel one order."""
+    if chance.random() < 0.6:
+        return []
+    verbs = (Deed.AMEND, Deed.AMEND, Deed.CANCEL)
+    return [
+        Act(chance.randrange(2_000, ms), chance.choice(verbs), chance.randrange(1 << 16), chance.randrange(1 << 16))
+        for _ in range(chance.randint(2, 10))
+    ]
+
+
 def _moment(chance: Random, odds: float) -> Moment:
     return chance.choice(MOMENTS) if chance.random() < odds else Moment.AT_TIME
 
@@ -226,4 +243,20 @@ def _faults(chance: Random, ms: int, left_out: frozenset[Fault]) -> list[Act]:
                 moment = chance.choice((Moment.AT_TIME, Moment.JOURNALLED, Moment.CANCELLING))
             at_ms = chance.randrange(500, ms)
             acts.append(Act(at_ms, kind, chance.randrange(1 << 16), chance.randrange(1 << 16), moment))
+        if kind is Fault.VEILED:
+            acts += _given_up(chance, ms)
     return acts
+
+
+def _given_up(chance: Random, ms: int) -> list[Act]:
+    """An order that is hidden for longer than a router looks for it, and a market that comes to it before it is shown."""
+    latest = ms - GIVEN_UP_MS - 3_000
+    if latest <= 1_500:
+        return []
+    at_ms = chance.randrange(1_500, latest)
+    hidden = Act(at_ms, Fault.VEILED, 0, 2, Moment.JOURNALLED)
+    moves = [
+        Act(at_ms + GIVEN_UP_MS + chance.randrange(3_000), Fault.JUMP, symbol, chance.randrange(1 << 16))
+        for symbol in (0, 1)
+    ]
+    return [hidden, *moves]

@@ -41,6 +41,8 @@ BUSY_AGAIN_MS = 20
 FOR_EVER_MS = 10**9
 CAN = replace(ABLE, time_in_force=shapes.TIME_IN_FORCE)
 """What the adapter whose encoders this venue speaks can send."""
+STIFF = replace(CAN, amends=frozenset(), amends_waiting=frozenset())
+"""The same venue, if it could change no order in place."""
 
 
 class SimRouter(SimPerformer):
@@ -79,7 +81,7 @@ class SimRouter(SimPerformer):
             auto_arm=not world.plan.live,
             started_ms=world.started_ms,
             rare=world.rare,
-            can=CAN,
+            can=STIFF if world.plan.stiff else CAN,
         )
         self.mirror = Mirror(lambda: world.make_router_core(config, 0))
         self.core = self.mirror.core

@@ -193,7 +193,7 @@ class SimVenue:
                 after(there + back, lambda: answer(Ambiguous("504 Gateway Timeout")))
             case Fault.REFUSED_LATER:
                 after(there, lambda: self._serve(partial(self._with, "_refusing", request), answer, back, twice=False))
-            case Fault.VEILED if chance.random() < 0.5:
+            case Fault.VEILED if chance.random() < 0.3:
                 after(there, lambda: self._serve(partial(self._with, "_veiling", request), answer, back, twice=False))
             case Fault.VEILED:
                 after(there, lambda: self._execute(partial(self._with, "_veiling", request)))

@@ -169,6 +169,8 @@ class World:
                 self.script.act(act.a, act.b)
             case Deed.ARM | Deed.DISARM if act.a % 5 == 0:
                 self.operators.press_plain(act.kind.value)
+            case Deed.AMEND | Deed.CANCEL:
+                self.operators.ask(act.kind.value, act.a, act.b)
             case _:
                 self.operators.press(act.kind.value)
 

@@ -36,7 +36,7 @@ MEANING: dict[Invariant, str] = {
     Invariant.ONE_ORDER: "no intent reaches a venue as two live orders; a client order id is used once",
     Invariant.FILLS_ONCE: "every venue fill is booked exactly once, in the journal and in Postgres",
     Invariant.POSITIONS_AGREE: "local position equals venue position, or the trading state is not ACTIVE",
-    Invariant.APPROVED: "no order leaves without a recorded approval, nor against the trading state",
+    Invariant.APPROVED: "no order leaves without a recorded approval, for more than its intent, nor against the trading state",
     Invariant.NONE_LOST: "every accepted intent comes to an end, or stands UNKNOWN with an alert",
     Invariant.MONEY_ADDS_UP: "cash, fees and profit replayed from the journal equal the live values",
     Invariant.JOURNAL_WHOLE: "the journal's sequence has no gap, and its chain is whole",

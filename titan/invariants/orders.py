@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from titan.codes import TradingState
 from titan.ids import is_our_client_order_id
+from titan.invariants.children import within_intent
 from titan.invariants.facts import Invariant, VenueOrder, Violation, World
 from titan.invariants.story import ADOPT, NEW, OrderRow, Story
 from titan.model import OrderRole, OrderState
@@ -62,10 +63,11 @@ def one_order(world: World, story: Story) -> Iterator[Violation]:
 
 
 def approved(world: World, story: Story) -> Iterator[Violation]:
-    """I4: what left was approved, as it left, and the trading state admitted it."""
+    """I4: what left was approved, as it left and no more of it, and the trading state admitted it."""
     for row in story.orders:
         if row.event == NEW:
             yield from _admitted(row)
+    yield from within_intent(story)
     if world.venue is None or not story.whole:
         return
     for order in world.venue.orders:

@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 import orjson
 
+from titan.journal.parents import parent_of
 from titan.journal.rows import SNAPSHOT, StoredRow
 from titan.model import OrderState, Side
 from titan.money import ZERO, dec
@@ -46,6 +47,7 @@ class OrderRow:
     decision_id: str
     policy_hash: str
     trading: str
+    replaces: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,8 @@ class StartRow:
 class Story:
     """Everything the rows say. `trading` of an order row is the state in force when it was written.
 
+    `granted` says what an intent that is worked by several orders may trade of each symbol and side.
+
     `whole` is False when the rows begin with a snapshot: then what came before it is unknown, and what needs the whole
     history is not judged.
     """
@@ -122,6 +126,7 @@ class Story:
     last: dict[str, OrderRow] = field(default_factory=dict)
     first: dict[str, OrderRow] = field(default_factory=dict)
     money_rows: list[FillRow | FundingRow | WalletRow | AdoptedPosition] = field(default_factory=list)
+    granted: dict[tuple[str, str, Side], Decimal] = field(default_factory=dict)
     trading: str = "DISARMED"
     whole: bool = True
     unreadable: list[tuple[int, str]] = field(default_factory=list)
@@ -180,6 +185,10 @@ def _take(story: Story, row: StoredRow, payload: Payload) -> None:
             story.trading = _text(payload, "current")
         case "reject":
             story.rejected_signals.add(_text(payload, "signal_id"))
+        case "parent":
+            parent = parent_of(payload)
+            for leg in parent.legs:
+                story.granted.setdefault((parent.intent.intent_id, leg.symbol, leg.side), leg.quantity)
         case "start":
             story.starts.append(StartRow(row.seq, row.term, int(payload.get("pid", 0)), row.ts_ms))
         case _:
@@ -208,6 +217,7 @@ def _order(row: StoredRow, payload: Payload, trading: str) -> OrderRow:
         decision_id=str(payload.get("approved_decision_id", "")),
         policy_hash=str(payload.get("approved_policy_hash", "")),
         trading=trading,
+        replaces=str(payload.get("replaces", "")),
     )
 
 
