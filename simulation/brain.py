@@ -35,6 +35,7 @@ from actors.brain.events import (
 from actors.router.conditions import STOPS
 from protos import market_pb2, system_pb2, trading_pb2
 from simulation.bus import Delivery
+from simulation.plan import RESTS
 from simulation.process import Conversation, Process, Sleep
 from simulation.venue import ACCOUNT, SYMBOLS, VENUE
 from titan import subjects
@@ -181,7 +182,7 @@ class Script:
         if self._world.plan.full:
             self._signal(chance)
         else:
-            self._intent(chance)
+            self._intent(chance, rests=a >= RESTS)
 
     def _signal(self, chance: Random) -> None:
         world = self._world
@@ -215,20 +216,20 @@ class Script:
         )
         self._publish(subjects.SIGNAL_SUBMIT, message, "scavenger")
 
-    def _intent(self, chance: Random) -> None:
+    def _intent(self, chance: Random, *, rests: bool) -> None:
         world = self._world
         brain = world.brain
         if brain is None or not brain.ready or brain.paused:
             return
-        if self._last and chance.random() < 0.06:
+        if self._last and not rests and chance.random() < 0.06:
             subject, message = chance.choice(self._last)
             self._publish(subject, message, "brain")
             return
-        intent = self._wild(chance)
+        intent = self._wild(chance, rests=rests or chance.random() < 0.1)
         subject = subjects.intent_place(intent.venue, intent.account, intent.symbol)
         self._publish(subject, intent_to_pb(intent), "brain")
 
-    def _wild(self, chance: Random) -> Intent:
+    def _wild(self, chance: Random, *, rests: bool) -> Intent:
         world = self._world
         symbol = SYMBOLS[0] if chance.random() < 0.7 else SYMBOLS[1]
         held = world.venue.held(symbol)
@@ -238,9 +239,8 @@ class Script:
             side = Side.SELL if held > 0 else Side.BUY
         price = world.market.price(symbol, side)
         now = world.engine.now().market_ms
-        # Some orders rest: large for this market, a little away, so that they trade in parts, expire half-done, or trade
-        # after they were given up.
-        rests = chance.random() < 0.1
+        # What rests is large for this market and a little away, so that it trades in parts, expires half-done, or trades
+        # after it was given up.
         kind = OrderType.LIMIT if rests else chance.choice(TYPES)
         limit = None
         if kind.names_price:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 
 from google.protobuf.message import DecodeError, Message
 
@@ -27,6 +27,9 @@ KEY = SigningKey("sim", b"the key of a simulated bus")
 ACK_WAIT_MS = 30_000
 NAK_MS = 500
 BUFFER_MS = 20
+
+# A world has a few dozen patterns and subjects, asked for at every message.
+_matches = lru_cache(maxsize=4_096)(subjects.matches)
 
 OnMessage = Callable[["Delivery"], bool]
 """Handles a message; False asks for redelivery (streams only)."""
@@ -182,14 +185,14 @@ class SimBus:
             return
         delay = self._engine.chance("bus").randint(1, 4)
         for each in self._subscriptions:
-            if subjects.matches(each.pattern, subject) and each.process not in self.cut:
+            if _matches(each.pattern, subject) and each.process not in self.cut:
                 told = Delivery(subject, message, "", "", b"")
                 self._engine.after(delay, partial(each.process.deliver, partial(_handle, each, told)))
 
     def _capture(self, wire: Wire) -> None:
         now = self._engine.t_ms
         for consumer in self.consumers.values():
-            if not subjects.matches(consumer.pattern, wire.subject):
+            if not _matches(consumer.pattern, wire.subject):
                 continue
             if wire.message_id:
                 key = f"{consumer.pattern} {wire.message_id}"
@@ -201,7 +204,7 @@ class SimBus:
 
     def _spread(self, wire: Wire) -> None:
         for each in self._subscriptions:
-            if not subjects.matches(each.pattern, wire.subject) or each.process in self.cut:
+            if not _matches(each.pattern, wire.subject) or each.process in self.cut:
                 continue
             copies, sent = 1, wire
             if self.faults:

@@ -141,6 +141,10 @@ class Plan:
 
 MS_A_STEP = 90
 GIVEN_UP_MS = 11_000
+RESTS = 1 << 16
+"""A signal whose first number is not below this proposes an order that rests."""
+UP, DOWN = 75, 45
+"""What a jump by 1.5 % takes for its second number."""
 MOMENTS = tuple(Moment)
 STRIKING = frozenset(
     {Fault.ROUTER_KILL, Fault.ROUTER_FUSE, Fault.ROUTER_PAUSE, Fault.POWER, Fault.STALL, Fault.BREAK, Fault.MAINTENANCE}
@@ -166,6 +170,7 @@ HEAVY = frozenset(
 ONLY_FULL = frozenset({Fault.BRAIN_KILL, Fault.BRAIN_PAUSE, Fault.LEDGER_KILL})
 ONLY_STANDBY = frozenset({Fault.STANDBY_KILL, Fault.FOLLOW_LAG})
 ONLY_APART = frozenset({Fault.SPLIT})
+ONLY_SOME = ONLY_FULL | ONLY_STANDBY | ONLY_APART
 
 
 def make_plan(seed: int, steps: int) -> Plan:
@@ -234,6 +239,8 @@ def _moment(chance: Random, odds: float) -> Moment:
 def _faults(chance: Random, ms: int, left_out: frozenset[Fault]) -> list[Act]:
     kinds = [kind for kind in Fault if kind not in left_out]
     chosen = chance.sample(kinds, chance.randint(0, 9))
+    # Some worlds alone have a ledger, or two routers, or two machines: their faults would be rare among all.
+    chosen += [kind for kind in kinds if kind in ONLY_SOME and kind not in chosen and chance.random() < 0.2]
     acts: list[Act] = []
     for kind in chosen:
         times = 1 if kind in HEAVY else chance.randint(1, 4)
@@ -250,13 +257,19 @@ def _faults(chance: Random, ms: int, left_out: frozenset[Fault]) -> list[Act]:
 
 def _given_up(chance: Random, ms: int) -> list[Act]:
     """An order that is hidden for longer than a router looks for it, and a market that comes to it before it is shown."""
-    latest = ms - GIVEN_UP_MS - 3_000
+    latest = ms - GIVEN_UP_MS - 4_500
     if latest <= 1_500:
         return []
     at_ms = chance.randrange(1_500, latest)
     hidden = Act(at_ms, Fault.VEILED, 0, 2, Moment.JOURNALLED)
-    moves = [
-        Act(at_ms + GIVEN_UP_MS + chance.randrange(3_000), Fault.JUMP, symbol, chance.randrange(1 << 16))
-        for symbol in (0, 1)
+    orders = [
+        Act(at_ms + after_ms, Deed.SIGNAL, RESTS + chance.randrange(1 << 16), chance.randrange(1 << 16))
+        for after_ms in (10, 200, 400)
     ]
-    return [hidden, *moves]
+    moves_ms = at_ms + GIVEN_UP_MS + chance.randrange(2_000)
+    moves = [
+        Act(moves_ms + after_ms, Fault.JUMP, symbol, permille)
+        for symbol in (0, 1)
+        for after_ms, permille in ((0, UP), (700, DOWN), (1_400, DOWN), (2_100, UP))
+    ]
+    return [hidden, *orders, *moves]

@@ -88,6 +88,13 @@ def test_a_plan_without_acts_comes_to_rest_with_nothing_done() -> None:
     assert (outcome.violations, outcome.orders, outcome.faults) == ((), 0, {})
 
 
+def test_orders_are_given_up_and_trade_after_it() -> None:
+    hidden = [seed for seed in range(1_000) if any(act.kind is Fault.VEILED for act in make_plan(seed, 200).acts)][:60]
+    report = campaign(hidden)
+    assert report.failing_seeds == []
+    assert {("REJECTED", "FILL"), ("REJECTED", "PARTIAL_FILL")} & report.transitions
+
+
 def test_the_summary_is_json_with_the_documented_keys() -> None:
     summary = json.loads(json.dumps(campaign(range(2), steps=60).summary()))
     assert {"seeds", "violations", "failing_seeds", "faults", "transitions_covered", "seconds"} <= set(summary)
