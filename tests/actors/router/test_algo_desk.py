@@ -1,81 +1,29 @@
-"""Intents that are worked by several orders: accepted, guarded, stopped, and gone on with after a restart."""
+"""Intents that are worked by several orders: accepted, guarded, stopped."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
-from actors.router.books import replay
-from actors.router.compaction import encoded, snapshot_of
-from actors.router.core import RouterCore
-from actors.router.effects import Effect
-from actors.router.events import Command, OrdersSeen, SendFailed, Tick, TimerFired
-from actors.router.state import RouterState
+from actors.router.events import Command, SendFailed, Tick, TimerFired
 from tests.actors.router.support import (
     BTC,
     ETH,
-    T0,
     Bottle,
     alerts,
     cancels,
     closing,
     d,
-    execution,
-    held,
     intent,
     sends,
-    shown,
-    stored,
 )
-from tests.actors.router.support import config as plain_config
+from tests.actors.router.worked import BASIS, PEG, TWAP, bottle, end, later, parents, worked
 from titan.codes import AlgoEnd, RejectCode
 from titan.effects import SetTimer
 from titan.ids import client_order_id
-from titan.journal.format import PARENT, parse
-from titan.journal.rows import SEAL_BYTES, SNAPSHOT, StoredRow
-from titan.journal.values import ParentRow
+from titan.journal.format import PARENT
 from titan.model import Execution, Intent, Order, OrderRole, OrderState, OrderType, Side, Style
-from titan.venues.base import VenuePosition
-
-CHASE = Execution(Style.MAKER_FIRST, reprice_ms=2_000, reprices=2, cross=True)
-TWAP = Execution(Style.TWAP, slices=4, duration_ms=40_000)
-PEG = Execution(Style.PEG, duration_ms=60_000)
-BASIS = Execution(
-    Style.BASIS, hedge_symbol=ETH, hedge_reference_price=d(50000), hedge_stop_price=d(50500), hedge_ms=2_000
-)
-
-
-def worked(execution: Execution = CHASE, name: str = "i-1", **overrides: Any) -> Intent:
-    return intent(name, execution=execution, **overrides)
-
-
-def bottle(**overrides: Any) -> Bottle:
-    made = Bottle(config=plain_config(**overrides)).begin()
-    made.quote("50000", spread="2")
-    return made
-
-
-def parents(made: Bottle) -> list[ParentRow]:
-    rows = [parse(row) for row in stored(made.rows) if row.kind == PARENT]
-    return [row for row in rows if isinstance(row, ParentRow)]
-
-
-def later(made: Bottle, ms: int, price: str = "50000") -> list[Effect]:
-    """Time passes; the market is quoted anew and the core ticks."""
-    made.clock.advance(ms)
-    before = len(made.effects)
-    made.refresh(price)
-    made.quote(price, spread="2")
-    made.tell(Tick())
-    return made.effects[before:]
-
-
-def end(made: Bottle, order: Order, state: OrderState = OrderState.CANCELED, filled: str = "0") -> list[Effect]:
-    current = made.state.orders[order.client_order_id]
-    return made.tell(OrdersSeen((shown(current, state, filled, updated_ms=made.now.market_ms),)))
-
 
 # accepting
 
@@ -325,95 +273,6 @@ def test_a_leg_that_can_not_be_taken_back_is_told_to_a_person() -> None:
         effects = later(made, 2_000)
     assert "LEG_NAKED" in alerts(made.effects)
     assert parents(made)[-1].end is AlgoEnd.NAKED
-
-
-# a restart
-
-
-def reborn(made: Bottle) -> Bottle:
-    """A router that only has the rows."""
-    again = Bottle(config=made.config)
-    again.clock.advance(made.now.wall_ms - T0)
-    again.core = RouterCore(made.config, 2)
-    again.rows = list(made.rows)
-    again.core.replay(stored(made.rows))
-    return again
-
-
-def test_a_parent_goes_on_from_its_rows_once_the_venue_agreed() -> None:
-    made = bottle()
-    first = made.send(worked(TWAP))
-    made.acknowledge(first)
-    made.fill(first, "0.01", "50001", "t1")
-    again = reborn(made)
-    assert {each: item.row for each, item in again.state.parents.items()} == {
-        each: item.row for each, item in made.state.parents.items()
-    }
-    again.clock.advance(60_000)
-    assert sends(again.tell(Tick())) == []
-    current = again.state.orders[first.client_order_id]
-    ended = shown(current, OrderState.CANCELED, "0.01", updated_ms=again.now.market_ms)
-    again.refresh()
-    again.quote("50000", spread="2")
-    effects = again.tell(
-        again.recovery(
-            positions=(held_btc("0.01"),), closed_orders=(ended,), executions=(execution(first, "0.01", "50001", "t1"),)
-        )
-    )
-    assert sends(effects) == []
-    assert parents(again)[-1].end is AlgoEnd.DEADLINE
-
-
-def held_btc(quantity: str) -> VenuePosition:
-    return held(quantity, average="50001")
-
-
-def test_a_restart_in_the_middle_sends_the_next_slice_and_never_more_than_the_whole() -> None:
-    made = bottle()
-    total, sent, bottles = d(0), 0, made
-    order = made.send(worked(TWAP))
-    for number in range(12):
-        bottles.acknowledge(order)
-        bottles.fill(order, order.quantity, "50001", f"t{number}")
-        total += order.quantity
-        sent += 1
-        bottles = reborn(bottles)
-        bottles.clock.advance(11_000)
-        bottles.refresh()
-        bottles.quote("50000", spread="2")
-        found = sends(bottles.tell(bottles.recovery(positions=(held_btc(str(total)),))))
-        if not found:
-            break
-        [order] = found
-    assert (total, sent) == (d("0.1"), 4)
-    assert bottles.state.parents == {}
-
-
-def test_a_stop_survives_a_restart() -> None:
-    made = bottle()
-    first = made.send(worked(PEG))
-    made.acknowledge(first)
-    made.tell(Command("disarm", "test", "op", "c1"))
-    again = reborn(made)
-    current = again.state.orders[first.client_order_id]
-    gone = shown(current, OrderState.CANCELED, updated_ms=again.now.market_ms)
-    again.tell(again.recovery(closed_orders=(gone,)))
-    assert parents(again)[-1].end is AlgoEnd.STOPPED
-
-
-def test_a_compaction_keeps_a_parent_with_its_children() -> None:
-    made = bottle()
-    first = made.send(worked(TWAP))
-    made.acknowledge(first)
-    made.fill(first, first.quantity, "50001", "t1")
-    later(made, 11_000)
-    content = encoded(snapshot_of(made.state, made.config))
-    short = RouterState()
-    replay(short, made.config, [StoredRow(made.state.seq, 0, SNAPSHOT, bytes(SEAL_BYTES) + content, b"", 0)])
-    assert {name: (each.row, each.children) for name, each in short.parents.items()} == {
-        name: (each.row, each.children) for name, each in made.state.parents.items()
-    }
-    assert snapshot_of(short, made.config) == snapshot_of(made.state, made.config)
 
 
 def test_a_timer_of_a_parent_that_is_gone_does_nothing() -> None:
