@@ -89,14 +89,18 @@ class Host:
         """
         from titan.actor import load_actor
 
-        for module in order.modules:
-            if self._order.name:
-                return
-            await asyncio.to_thread(importlib.import_module, module)
-        for path in order.paths:
-            if self._order.name:
-                return
-            await asyncio.to_thread(load_actor, path)
+        try:
+            for module in order.modules:
+                if self._order.name:
+                    return
+                await asyncio.to_thread(importlib.import_module, module)
+            for path in order.paths:
+                if self._order.name:
+                    return
+                await asyncio.to_thread(load_actor, path)
+        finally:
+            # It may have become an actor meanwhile, and at the end of a call Ray shows the spare again.
+            self._show()
 
     async def take(self, order: HostOrder) -> HostReport:
         """Becomes the host of an order. Raises ValueError when it is one already."""
