@@ -53,12 +53,16 @@ def drill(
     report = Report(chosen.name, now_text())
     began = time.monotonic()
     failure: TitanError | None = None
-    with tempfile.TemporaryDirectory(prefix="titan-policy-") as scratch, stage(chosen.settings(Path(scratch))) as made:
+    with (
+        tempfile.TemporaryDirectory(prefix="titan-policy-") as scratch,
+        stage(chosen.settings(Path(scratch)), disk_mb=chosen.disk_mb, speed=chosen.speed) as made,
+    ):
         try:
-            with report.step("a private Titan on paper trades"):
-                made.up()
-                if not chosen.policy:
-                    made.until_active()
+            if not chosen.starts:
+                with report.step("a private Titan on paper trades"):
+                    made.up()
+                    if not chosen.policy:
+                        made.until_active()
             chosen.run(made, report)
         except DrillFailed as error:
             failure = error

@@ -16,10 +16,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ops.drill.nodes import node_loss
 from ops.drill.proof import nothing_lost
 from ops.drill.report import Report
 from ops.drill.rotation import rotate_database, rotate_hmac
-from ops.drill.stage import Broken, Stage
+from ops.drill.stage import SPEED, Broken, Stage
 from ops.drill.trades import trading
 from protos import trading_pb2
 from titan.policy import load_policy
@@ -40,15 +41,22 @@ class Drill:
     every: str
     run: Callable[[Stage, Report], None]
     policy: dict[str, float] = field(default_factory=dict)
+    standby: bool = False
+    disk_mb: int = 0
+    """Of a disk of the stage's own; 0 is none."""
+    speed: int = SPEED
+    starts: bool = False
+    """Whether it starts its Titan itself."""
 
     def settings(self, scratch: Path) -> dict[str, str]:
         """The stage's settings; a changed policy is written into `scratch`."""
+        own = {"TITAN_ROUTER_STANDBY": "true"} if self.standby else {}
         if not self.policy:
-            return {}
+            return own
         path = scratch / "risk_policy.json"
         path.write_text(json.dumps({**json.loads(POLICY.read_text()), **self.policy}))
         load_policy(path)
-        return {"TITAN_POLICY": str(path)}
+        return {**own, "TITAN_POLICY": str(path)}
 
 
 def kill_switch(stage: Stage, report: Report) -> None:
@@ -199,6 +207,7 @@ DRILLS: dict[str, Drill] = {
         Drill("breaker", "the breaker trips by itself and holds", "weekly", breaker, {"minEquity": 150000}),
         Drill("kill-switch", "a halt stops openings and outlives a restart", "weekly", kill_switch),
         Drill("nats-outage", "the bus dies and nothing is lost", "weekly", nats_outage),
+        Drill("node-loss", "a Ray node dies and its actors move", "release", node_loss, starts=True),
         Drill("postgres-outage", "the ledger dies and trading goes on", "weekly", postgres_outage),
         Drill("rotate-database", "the ledger's passwords change while it trades", "monthly", rotate_database),
         Drill("rotate-hmac", "the signing key changes and nothing is lost or forged", "monthly", rotate_hmac),

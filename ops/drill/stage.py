@@ -27,11 +27,14 @@ from ops.cli.plan import ROOT
 from protos import control_pb2 as pb
 from protos import system_pb2, trading_pb2
 from titan.errors import ExitCode, NotRunning, Rejected, TimedOut, TitanError, Transient
+from titan.files import private_dir
 from titan.runtime import Runtime
 from titan.servers.identity import ServerRecord
 from titan.servers.unprivileged import server_user
 
 START_TIMEOUT_S = 200.0
+SPEED = 60
+"""Market seconds per second."""
 POLL_S = 0.1
 SYMBOL = "BTC/USDT:USDT"
 STOP_SHARE = 0.05
@@ -49,9 +52,10 @@ class Broken(TitanError):
 class Stage:
     """One Titan to rehearse on."""
 
-    def __init__(self, home: Path, settings: dict[str, str]) -> None:
+    def __init__(self, home: Path, settings: dict[str, str], speed: int = SPEED) -> None:
         self.home = home
         self._settings = settings
+        self._speed = speed
 
     # Driving it.
 
@@ -91,7 +95,7 @@ class Stage:
     def up(self) -> None:
         """Starts it on a seeded market."""
         # `up --detach` has no JSON of its own.
-        self.command("up", "--detach", "--feed", "synthetic:42", "--speed", "60", timeout_s=START_TIMEOUT_S)
+        self.command("up", "--detach", "--feed", "synthetic:42", "--speed", str(self._speed), timeout_s=START_TIMEOUT_S)
 
     def down(self, *, keep_servers: bool = False) -> None:
         """Ends it in order; the servers and the venue may stay."""
@@ -144,6 +148,10 @@ class Stage:
         with connect(self.home) as client:
             return client.status()
 
+    def log(self, name: str) -> Path:
+        """Where a process of the drill itself may write."""
+        return private_dir(self.home / "logs") / f"{name}.log"
+
     @property
     def runtime(self) -> Runtime:
         """The recorded run."""
@@ -168,9 +176,9 @@ class Stage:
         """Waits until it trades."""
         self.until(lambda: self.status().trading_state == ACTIVE, "trading state ACTIVE", within_s)
 
-    def opening(self, size_usd: int = 200, *, sell: bool = False) -> tuple[bool, str]:
-        """Asks for a small opening by hand: whether it was approved, and the code."""
-        stop = self.price() * (1 + STOP_SHARE if sell else 1 - STOP_SHARE)
+    def opening(self, size_usd: int = 200, *, sell: bool = False, limit: float = 0.0) -> tuple[bool, str]:
+        """Asks for a small opening by hand, with a limit where one is given: whether it was approved, and the code."""
+        stop = (limit or self.price()) * (1 + STOP_SHARE if sell else 1 - STOP_SHARE)
         with connect(self.home) as client:
             request = pb.SubmitManualIntentRequest(
                 symbol=SYMBOL,
@@ -178,10 +186,22 @@ class Stage:
                 action=trading_pb2.SIGNAL_ACTION_OPEN,
                 size_usd=str(size_usd),
                 stop_price=f"{stop:.0f}",
+                order_type=trading_pb2.ORDER_TYPE_LIMIT if limit else trading_pb2.ORDER_TYPE_MARKET,
+                limit_price=f"{limit:.0f}" if limit else "",
                 reason="drill",
             )
             decision = client.call(client.stub.SubmitManualIntent, request).decision
         return decision.approved, decision.code
+
+    def cancel_limits(self) -> None:
+        """Cancels every limit order that rests."""
+        with connect(self.home) as client:
+            orders = client.call(client.stub.ListOrders, pb.ListOrdersRequest(limit=100, open_only=True)).orders
+            for order in orders:
+                if order.order_type == trading_pb2.ORDER_TYPE_LIMIT:
+                    with suppress(*PASSING):
+                        request = pb.CancelOrderRequest(client_order_id=order.client_order_id, reason="drill")
+                        client.call(client.stub.CancelOrder, request)
 
     def all_ready(self) -> bool:
         """Whether every actor works."""
@@ -237,12 +257,12 @@ class Stage:
 
 
 @contextmanager
-def stage(settings: dict[str, str] | None = None, *, disk_mb: int = 0) -> Iterator[Stage]:
+def stage(settings: dict[str, str] | None = None, *, disk_mb: int = 0, speed: int = SPEED) -> Iterator[Stage]:
     """A stage for the length of a block; not started yet. With `disk_mb` its home is a disk of that size, where rights allow."""
     home = Path(tempfile.mkdtemp(prefix="titan-drill-"))
     home.chmod(0o711)
     mounted = bool(disk_mb) and _own_disk(home, disk_mb)
-    made = Stage(home, settings or {})
+    made = Stage(home, settings or {}, speed)
     try:
         yield made
     finally:

@@ -15,6 +15,7 @@ from ops.drill.stage import Stage
 from titan.errors import TitanError
 
 PAUSE_S = 0.25
+SIZE_USD = 200
 RESETS = {"BREAKER_ACTIVE": "reset-circuit-breaker", "GOVERNANCE_LOCKDOWN": "mode/normal"}
 """What its risk owner would take back: small losses, one after the other, trip the breaker of themselves."""
 
@@ -37,16 +38,21 @@ class Trades:
     def trade(self, count: int = 1, pause_s: float = 0.0) -> None:
         """Asks for openings, each on the other side than the one approved before; a refusal is an answer, too."""
         for _ in range(count):
-            with suppress(TitanError, OSError):
-                approved, code = self._stage.opening(sell=self._sell)
-                if approved:
-                    self._approved_s.append(time.monotonic())
-                    self._sell = not self._sell
-                else:
-                    self.vetoes[code] = self.vetoes.get(code, 0) + 1
-                    if code in RESETS:
-                        self._stage.reset(RESETS[code])
+            if self.ask(sell=self._sell):
+                self._sell = not self._sell
             time.sleep(pause_s)
+
+    def ask(self, size_usd: int = SIZE_USD, *, sell: bool = False, limit: float = 0.0) -> bool:
+        """Asks for one opening; whether it was approved. What vetoed it is reset as its owner would."""
+        with suppress(TitanError, OSError):
+            approved, code = self._stage.opening(size_usd, sell=sell, limit=limit)
+            if approved:
+                self._approved_s.append(time.monotonic())
+                return True
+            self.vetoes[code] = self.vetoes.get(code, 0) + 1
+            if code in RESETS:
+                self._stage.reset(RESETS[code])
+        return False
 
     def without_s(self, began_s: float, ended_s: float) -> float:
         """The longest time between two approvals within two moments of the monotonic clock, the moments included."""
