@@ -293,6 +293,8 @@ class AlgoDesk:
 
     def _place(self, turn: Turn, parent: Worked, act: Place) -> bool:
         """Sends a child; False when it is held back for now, or when nothing is left to do."""
+        if self._state.may_lack_rows(parent.row.ts_ms, turn.now.wall_ms) and not act.unwinds:
+            return False
         row, leg = parent.row, parent.row.legs[act.leg]
         intent = self._intent_of(row.intent, act.leg)
         lowers = row.reduces or act.unwinds

@@ -147,7 +147,7 @@ class BracketDesk:
     def _due(self, turn: Turn, entry: Order, leg: int, own: list[Order]) -> bool:
         """Whether a target may be sent (again): at once for the first time, then after a pause, not for ever."""
         if not own:
-            return True
+            return not self._state.may_lack_rows(entry.created_ms, turn.now.wall_ms)
         refused = 0
         for order in reversed(own):
             if order.state is not OrderState.REJECTED:

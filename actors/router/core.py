@@ -278,6 +278,8 @@ class RouterCore:
     def _on_recovery(self, turn: Turn, event: RecoveryReport) -> None:
         self._audit.recover(turn, event)
         same_run = self.state.run_started_ms == self.config.started_ms and self.config.started_ms > 0
+        if 0 < self.state.run_started_ms != self.config.started_ms:
+            self.state.torn_at_ms = turn.now.wall_ms
         self._commands.boot(turn, event.halt_reason, same_run)
         self.state.ready = True
         self._algos.run(turn, everyone=True)

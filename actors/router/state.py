@@ -23,6 +23,8 @@ from titan.venues.base import ClientIdRule, PostOnlyRefusal, Protection, VenueCa
 
 BRAIN_SILENCE_MS = 5_000
 DEFAULT_TTL_MS = 5_000
+# Longer than a venue's queries lag behind what it took.
+TORN_MS = 15_000
 RAISING = frozenset({OrderRole.ENTRY, OrderRole.EXTERNAL})
 CLOSING = frozenset({OrderRole.CLOSE, OrderRole.FLATTEN})
 ABLE = VenueCapabilities(
@@ -180,6 +182,7 @@ class RouterState:
 
     # Learned anew after every start.
     ready: bool = False
+    torn_at_ms: int | None = None
     impediments: dict[str, str] = field(default_factory=dict)
     quotes: dict[str, Quote] = field(default_factory=dict)
     brain_beat_ms: int = 0
@@ -219,6 +222,15 @@ class RouterState:
         """Orders that may still trade, oldest first."""
         found = [self.orders[each] for each in self.live]
         return found if symbol is None else [order for order in found if order.symbol == symbol]
+
+    def may_lack_rows(self, made_ms: int, now_ms: int) -> bool:
+        """Whether something made at `made_ms` may have children whose rows a machine's end took, and the venue not show yet.
+
+        Wall time. A new run on an old journal may be one after a power loss; before it asks for a child again, it gives the
+        venue time to show the one it has.
+        """
+        torn_ms = self.torn_at_ms
+        return torn_ms is not None and made_ms < torn_ms and now_ms < torn_ms + TORN_MS
 
     def held(self, symbol: str) -> Decimal:
         """Signed base units held of a symbol."""
