@@ -301,6 +301,8 @@ class AmendDesk:
             left = min(left, room)
         elif self._state.effective is not TradingState.ACTIVE:
             return ""
+        elif order.role is OrderRole.ENTRY:
+            left = min(left, self._unfilled(order))
         instrument = self._config.instruments.find(order.venue, order.symbol)
         if instrument is None or left < instrument.min_qty:
             return ""
@@ -315,6 +317,20 @@ class AmendDesk:
         )
         self._orders.send_child(turn, child, order)
         return child.client_order_id
+
+    def _unfilled(self, order: Order) -> Decimal:
+        """What an entry's intent has left beside all its children: one may have filled after the venue confirmed its cancel."""
+        parent = self._state.parents.get(order.intent_id)
+        legs = () if parent is None else parent.row.legs
+        brothers = [
+            each
+            for each in children.of(self._state, order.intent_id)
+            if each.role is order.role and each.symbol == order.symbol
+        ]
+        first = brothers[0] if brothers else order
+        size = next((leg.quantity for leg in legs if leg.symbol == order.symbol), first.quantity)
+        spoken_for = (each.filled if each.state.is_terminal else max(each.quantity, each.filled) for each in brothers)
+        return size - sum(spoken_for, ZERO)
 
 
 def _closer(order: Order, wanted: Change) -> bool:

@@ -221,6 +221,18 @@ def test_a_replacement_waits_for_the_fills_that_the_cancel_showed() -> None:
     assert child.quantity == d("0.06")
 
 
+def test_a_replacement_leaves_room_for_what_an_earlier_child_filled_after_its_cancel() -> None:
+    bottle = Bottle(config(can=UNABLE)).begin()
+    order = resting(bottle)
+    change(bottle, order, price=d(49990))
+    [child] = sends(bottle.tell(OrdersSeen((shown(order, OrderState.CANCELED, "0"),))))
+    bottle.acknowledge(child)
+    bottle.fill(order, "0.08", "50000", "t1")
+    change(bottle, bottle.state.orders[child.client_order_id], price=d(49980))
+    [last] = sends(bottle.tell(OrdersSeen((shown(child, OrderState.CANCELED, "0"),))))
+    assert last.quantity == d("0.02")
+
+
 def test_an_order_that_filled_before_its_cancel_is_not_replaced() -> None:
     bottle = Bottle(config(can=UNABLE)).begin()
     order = resting(bottle)
