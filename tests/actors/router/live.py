@@ -195,8 +195,18 @@ class World:
         subject = subjects.intent_place(wanted.venue, wanted.account, wanted.symbol)
         await self.bus.publish(subject, intent_to_pb(wanted), idempotency_key=wanted.intent_id)
 
-    async def command(self, verb: str, reason: str = "test") -> trading_pb2.OperatorReceipt:
-        command = trading_pb2.OperatorCommand(command_id=new_ulid(), action=verb, reason=reason, operator_id="tester")
+    async def command(
+        self, verb: str, reason: str = "test", client_order_id: str = "", price: str = "", quantity: str = ""
+    ) -> trading_pb2.OperatorReceipt:
+        command = trading_pb2.OperatorCommand(
+            command_id=new_ulid(),
+            action=verb,
+            reason=reason,
+            operator_id="tester",
+            client_order_id=client_order_id,
+            price=price,
+            quantity=quantity,
+        )
         return await self.bus.request(subjects.operator(verb), command, trading_pb2.OperatorReceipt, timeout_s=30)
 
     async def settled(self, intent_id: str) -> trading_pb2.OrderEvent:

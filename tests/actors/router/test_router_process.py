@@ -10,7 +10,7 @@ import re
 import resource
 import sqlite3
 from dataclasses import replace
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from titan import subjects
 from titan.codec import intent_to_pb
 from titan.halt import halt_path
 from titan.journal import Journal
-from titan.model import Action, Execution, Side, Style
+from titan.model import Action, Execution, OrderType, Side, Style
 
 
 async def agree(here: World) -> None:
@@ -233,6 +233,42 @@ async def test_operators_and_attackers(open_dir: Path) -> None:
 
         receipt = await here.command("flatten", "the end")
         assert receipt.detail == "the venue is flat, verified"
+        await agree(here)
+
+
+async def test_an_operator_changes_a_resting_order_in_place_and_cancels_it(open_dir: Path) -> None:
+    async with world(open_dir) as here:
+        await here.start_router()
+        wanted = await here.intent()
+        assert wanted.reference_price is not None
+        price = (wanted.reference_price * Decimal("0.98")).quantize(Decimal("0.1"))
+        await here.order(replace(wanted, order_type=OrderType.LIMIT, limit_price=price))
+
+        async def resting() -> dict[str, Any] | None:
+            return next((each for each in await sent_entries(here) if each["status"] == "New"), None)
+
+        first = await until(resting, "an order in the venue's book")
+        cid, half = first["link_id"], str((Decimal(first["qty"]) / 2).quantize(Decimal("0.001"), ROUND_DOWN))
+        lower = str(price - 10)
+
+        async def changed() -> bool:
+            receipt = await here.command("amend_order", client_order_id=cid, price=lower, quantity=half)
+            return bool(receipt.accepted) and "changed in place" in receipt.detail
+
+        # The router may hear of its order after the venue's own books show it.
+        await until(changed, "an accepted change")
+
+        async def stands() -> bool:
+            [now] = await sent_entries(here)
+            own = [row for row in await here.journal() if row["kind"] == "order" and row["client_order_id"] == cid]
+            venue = (Decimal(now["price"]), Decimal(now["qty"]), now["order_id"])
+            ours = (Decimal(own[-1]["price"]), Decimal(own[-1]["quantity"]), own[-1]["venue_order_id"])
+            return venue == ours == (Decimal(lower), Decimal(half), first["order_id"])
+
+        await until(stands, "the change at the venue and in the journal")
+        assert (await here.command("cancel_order", client_order_id=cid)).accepted
+        assert (await here.settled(wanted.intent_id)).state == pb.ORDER_STATE_CANCELED
+        assert here.proxy.creates == 1
         await agree(here)
 
 
