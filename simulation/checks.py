@@ -214,10 +214,7 @@ class Checks:
                 f"state:{cid}",
                 f"{order.side.value} {order.quantity} {order.symbol} ({cid}) leaves while trading is {self._trading.value}",
             )
-        # A row that a power loss took is as one that was never written: a target may leave under the same id again, and
-        # the venue knows it by that, however late it shows the first.
-        forgotten = order.reduce_only and cid in self.excused
-        if not forgotten and self._left.get(cid, "never_left") not in ("never_left", "unwritten"):
+        if self._left.get(cid, "never_left") not in ("never_left", "unwritten"):
             self.violation(
                 Invariant.ONE_ORDER, f"resent:{cid}", f"order {cid} is sent again though its first send is in doubt"
             )
