@@ -79,7 +79,8 @@ def mend(world: World) -> None:
     rejoin(world)
     if venue.stalled:
         break_stream(world)
-    for life in world.supervision.lives.values():
+    # Who wakes may find that it has to die, and another begins.
+    for life in list(world.supervision.lives.values()):
         life.fuse = -1
         life.wake()
 
