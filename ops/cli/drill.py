@@ -13,7 +13,8 @@ import typer
 from ops.cli.client import NotFound, home_of
 from ops.cli.control import Home, Json
 from ops.cli.output import console, emit, seconds_text, show, table
-from ops.drill.drills import DRILLS
+from ops.drill.drills import DRILLS, WATCH_MINUTES
+from ops.drill.observability import observability
 from ops.drill.report import DrillFailed, Report, keep, kept, now_text
 from ops.drill.stage import stage
 from titan.backups import read_status, write_status
@@ -36,6 +37,9 @@ def keys_of(home: Path, settings: Settings) -> tuple[HmacKey, ...]:
 def drill(
     name: Annotated[str, typer.Argument(help="which one; --list shows them")] = "",
     listing: Annotated[bool, typer.Option("--list", help="show the drills and their last reports")] = False,
+    minutes: Annotated[
+        float, typer.Option("--minutes", min=0.1, help="for observability: the healthy time")
+    ] = WATCH_MINUTES,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
@@ -50,12 +54,16 @@ def drill(
     chosen = DRILLS.get(name)
     if chosen is None:
         raise NotFound(f"no drill {name!r}; there are {', '.join(DRILLS)}")
+    if chosen.name == "observability":
+        chosen = replace(chosen, run=observability(minutes))
+    elif minutes != WATCH_MINUTES:
+        raise ConfigError(f"--minutes is for the drill observability, not for {chosen.name}")
     report = Report(chosen.name, now_text())
     began = time.monotonic()
     failure: TitanError | None = None
     with (
         tempfile.TemporaryDirectory(prefix="titan-policy-") as scratch,
-        stage(chosen.settings(Path(scratch)), disk_mb=chosen.disk_mb, speed=chosen.speed) as made,
+        stage(chosen.settings(Path(scratch)), speed=chosen.speed) as made,
     ):
         try:
             if not chosen.starts:

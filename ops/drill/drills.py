@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ops.drill.nodes import node_loss
+from ops.drill.observability import observability
 from ops.drill.proof import nothing_lost
 from ops.drill.report import Report
 from ops.drill.rotation import rotate_database, rotate_hmac
@@ -28,6 +29,8 @@ from titan.policy import load_policy
 POLICY = Path(__file__).resolve().parents[1] / "config" / "risk_policy.json"
 HALTED, DISARMED = trading_pb2.TRADING_STATE_HALTED, trading_pb2.TRADING_STATE_DISARMED
 HALT_WITHIN_S = 5.0
+WATCH_MINUTES = 5.0
+"""For which health is watched before anything is broken."""
 OPENINGS = 5
 """By hand, before a backup and after it."""
 
@@ -42,8 +45,6 @@ class Drill:
     run: Callable[[Stage, Report], None]
     policy: dict[str, float] = field(default_factory=dict)
     standby: bool = False
-    disk_mb: int = 0
-    """Of a disk of the stage's own; 0 is none."""
     speed: int = SPEED
     starts: bool = False
     """Whether it starts its Titan itself."""
@@ -208,6 +209,15 @@ DRILLS: dict[str, Drill] = {
         Drill("kill-switch", "a halt stops openings and outlives a restart", "weekly", kill_switch),
         Drill("nats-outage", "the bus dies and nothing is lost", "weekly", nats_outage),
         Drill("node-loss", "a Ray node dies and its actors move", "release", node_loss, starts=True),
+        Drill(
+            "observability",
+            "a real Prometheus sees every metric, and health wakes nobody",
+            "release",
+            observability(WATCH_MINUTES),
+            standby=True,
+            # Ages of streams are market time, and the alerts on them are made for the market's own speed.
+            speed=10,
+        ),
         Drill("postgres-outage", "the ledger dies and trading goes on", "weekly", postgres_outage),
         Drill("rotate-database", "the ledger's passwords change while it trades", "monthly", rotate_database),
         Drill("rotate-hmac", "the signing key changes and nothing is lost or forged", "monthly", rotate_hmac),

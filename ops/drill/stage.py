@@ -13,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -176,9 +175,9 @@ class Stage:
         """Waits until it trades."""
         self.until(lambda: self.status().trading_state == ACTIVE, "trading state ACTIVE", within_s)
 
-    def opening(self, size_usd: int = 200, *, sell: bool = False, limit: float = 0.0) -> tuple[bool, str]:
-        """Asks for a small opening by hand, with a limit where one is given: whether it was approved, and the code."""
-        stop = (limit or self.price()) * (1 + STOP_SHARE if sell else 1 - STOP_SHARE)
+    def opening(self, size_usd: int = 200, *, sell: bool = False) -> tuple[bool, str]:
+        """Asks for a small opening by hand: whether it was approved, and the code."""
+        stop = self.price() * (1 + STOP_SHARE if sell else 1 - STOP_SHARE)
         with connect(self.home) as client:
             request = pb.SubmitManualIntentRequest(
                 symbol=SYMBOL,
@@ -186,22 +185,10 @@ class Stage:
                 action=trading_pb2.SIGNAL_ACTION_OPEN,
                 size_usd=str(size_usd),
                 stop_price=f"{stop:.0f}",
-                order_type=trading_pb2.ORDER_TYPE_LIMIT if limit else trading_pb2.ORDER_TYPE_MARKET,
-                limit_price=f"{limit:.0f}" if limit else "",
                 reason="drill",
             )
             decision = client.call(client.stub.SubmitManualIntent, request).decision
         return decision.approved, decision.code
-
-    def cancel_limits(self) -> None:
-        """Cancels every limit order that rests."""
-        with connect(self.home) as client:
-            orders = client.call(client.stub.ListOrders, pb.ListOrdersRequest(limit=100, open_only=True)).orders
-            for order in orders:
-                if order.order_type == trading_pb2.ORDER_TYPE_LIMIT:
-                    with suppress(*PASSING):
-                        request = pb.CancelOrderRequest(client_order_id=order.client_order_id, reason="drill")
-                        client.call(client.stub.CancelOrder, request)
 
     def all_ready(self) -> bool:
         """Whether every actor works."""
@@ -228,28 +215,6 @@ class Stage:
         # What was on its way while the comparison ran is settled by the next one.
         return truth if truth.complete and not truth.differences else None
 
-    def actor_pid(self, name: str) -> int:
-        """The process id of an actor. Raises Broken when there is none."""
-        for actor in self.status().actors:
-            if actor.name == name and actor.pid:
-                return actor.pid
-        raise Broken(f"there is no {name}")
-
-    def venue(self, path: str, body: dict[str, object] | None, *, method: str = "POST") -> dict[str, Any]:
-        """Tells the paper venue's admin port something. Raises Broken with its words."""
-        request = urllib.request.Request(
-            f"{self.runtime.venue.admin_url}{path}",
-            data=None if body is None else json.dumps(body).encode(),
-            headers={"Content-Type": "application/json"},
-            method=method,
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
-                found: dict[str, Any] = json.loads(answer.read())
-                return found
-        except urllib.error.HTTPError as error:
-            raise Broken(f"{path}: {error.read().decode()}") from error
-
     def server_pid(self, name: str) -> int:
         """The process id of a server; 0 while it does not run."""
         record = ServerRecord.read(self.home / "run" / f"{name}.pid.json")
@@ -257,11 +222,10 @@ class Stage:
 
 
 @contextmanager
-def stage(settings: dict[str, str] | None = None, *, disk_mb: int = 0, speed: int = SPEED) -> Iterator[Stage]:
-    """A stage for the length of a block; not started yet. With `disk_mb` its home is a disk of that size, where rights allow."""
+def stage(settings: dict[str, str] | None = None, *, speed: int = SPEED) -> Iterator[Stage]:
+    """A stage for the length of a block; not started yet."""
     home = Path(tempfile.mkdtemp(prefix="titan-drill-"))
     home.chmod(0o711)
-    mounted = bool(disk_mb) and _own_disk(home, disk_mb)
     made = Stage(home, settings or {}, speed)
     try:
         yield made
@@ -272,16 +236,7 @@ def stage(settings: dict[str, str] | None = None, *, disk_mb: int = 0, speed: in
         for link in (home / "data").glob("*") if (home / "data").exists() else ():
             if link.is_symlink() and server_user().uid is not None:
                 shutil.rmtree(link.resolve(), ignore_errors=True)
-        if mounted:
-            subprocess.run(["umount", "-l", str(home)], check=False, capture_output=True)
         shutil.rmtree(home, ignore_errors=True)
-
-
-def _own_disk(home: Path, size_mb: int) -> bool:
-    if os.geteuid() != 0:
-        return False
-    command = ["mount", "-t", "tmpfs", "-o", f"size={size_mb}m,mode=0711", "none", str(home)]
-    return subprocess.run(command, check=False, capture_output=True).returncode == 0
 
 
 def _end_family(home: Path) -> None:

@@ -42,10 +42,10 @@ class Trades:
                 self._sell = not self._sell
             time.sleep(pause_s)
 
-    def ask(self, size_usd: int = SIZE_USD, *, sell: bool = False, limit: float = 0.0) -> bool:
+    def ask(self, size_usd: int = SIZE_USD, *, sell: bool = False) -> bool:
         """Asks for one opening; whether it was approved. What vetoed it is reset as its owner would."""
         with suppress(TitanError, OSError):
-            approved, code = self._stage.opening(size_usd, sell=sell, limit=limit)
+            approved, code = self._stage.opening(size_usd, sell=sell)
             if approved:
                 self._approved_s.append(time.monotonic())
                 return True

@@ -70,6 +70,12 @@ def test_the_list_shows_every_drill_and_its_last_report(tmp_path: Path, monkeypa
     assert "there are breaker" in str(unknown.exception)
 
 
+def test_a_drill_says_what_its_stage_needs(tmp_path: Path) -> None:
+    assert DRILLS["observability"].settings(tmp_path) == {"TITAN_ROUTER_STANDBY": "true"}
+    other = CliRunner().invoke(app, ["drill", "restore", "--minutes", "1", "--home", str(tmp_path)])
+    assert "--minutes is for the drill observability" in str(other.exception)
+
+
 def test_a_drill_with_another_policy_writes_one_that_loads(tmp_path: Path) -> None:
     assert DRILLS["restore"].settings(tmp_path) == {}
     named = DRILLS["breaker"].settings(tmp_path)["TITAN_POLICY"]
