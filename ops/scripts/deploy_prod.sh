@@ -46,7 +46,7 @@ check_secrets() {
     while IFS='=' read -r name _; do
         value="$(value_of "$name")"
         case "$name" in
-            HMAC_SECRET_NEXT | HMAC_KEY_ID_NEXT) ;;
+            HMAC_SECRET_NEXT | HMAC_KEY_ID_NEXT | TITAN_TRACES_URL) ;;
             *) [[ -n "$value" ]] || refuse "$name is empty or absent in $env_file" ;;
         esac
         case "${value,,}" in

@@ -260,9 +260,9 @@ async def test_a_torn_journal_snapshot_is_refused(backed_up: Path, home: Path) -
         await restored(home, restore.LATEST, journal=True)
 
 
-def test_a_label_is_part_of_a_file_name() -> None:
+def test_a_label_is_part_of_a_file_name(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="letters, digits"):
-        asyncio.run(taken(Path("/nonexistent"), label="../etc"))
+        asyncio.run(taken(tmp_path, label="../etc"))
 
 
 async def test_a_compacted_journal_is_read_on_from_its_snapshot(home: Path) -> None:
