@@ -48,6 +48,8 @@ class Campaign:
         self._tell = tell
         self._every_s = every_s
         self.spared: Callable[[ChaosFault], bool] = lambda _: False
+        self.by_axis = True
+        """Whether each axis gets its turn, however few faults it has; else each fault gets as many turns as any other."""
         self._known: set[tuple[Invariant, str]] = set()
         self.result = Result()
 
@@ -86,22 +88,28 @@ class Campaign:
     def _draw(self) -> Iterator[ChaosFault]:
         """Axis after axis, the faults of each in an order drawn by seed, all of them before any comes again."""
         draw = self._arena.draw
-        axes = [axis for axis in Axis if any(fault.axis is axis for fault in self._faults)]
-        waiting: dict[Axis, deque[ChaosFault]] = {axis: deque() for axis in axes}
+        axes: list[Axis | None] = [axis for axis in Axis if any(fault.axis is axis for fault in self._faults)]
+        if not self.by_axis:
+            axes = [None]
+        waiting: dict[Axis | None, deque[ChaosFault]] = {axis: deque() for axis in axes}
         while True:
             draw.shuffle(axes)
             drawn = False
             for axis in axes:
-                if not waiting[axis]:
-                    own = [fault for fault in self._faults if fault.axis is axis]
+                if not any(not self.spared(fault) for fault in waiting[axis]):
+                    own = [fault for fault in self._faults if axis is None or fault.axis is axis]
                     draw.shuffle(own)
-                    waiting[axis].extend(own)
+                    waiting[axis].extend(fault for fault in own if fault not in waiting[axis])
                 fault = self._affordable(waiting[axis])
                 if fault is not None:
                     drawn = True
                     yield fault
             if not drawn:
-                yield waiting[axes[0]].popleft()
+                # Nobody can be afforded now: one waits for its supervisor.
+                queue = waiting[axes[0]]
+                fault = next((each for each in queue if not self.spared(each)), queue[0])
+                queue.remove(fault)
+                yield fault
 
     def _affordable(self, waiting: deque[ChaosFault]) -> ChaosFault | None:
         """The first fault that no supervisor must answer by giving up; what it costs too much now keeps its place."""

@@ -114,7 +114,7 @@ def soak(
     with whole_system(standby=standby, feed=feed, speed=SPEED) as system:
         soaked = Soak(Arena(system, seed), minutes * 60)
         campaign = Campaign(soaked.arena, kills(standby=standby), tell, KILL_EVERY_S)
-        campaign.spared = soaked.spared
+        campaign.spared, campaign.by_axis = soaked.spared, False
         lost, interrupted = "", False
         try:
             lost = asyncio.run(_run(campaign, soaked))

@@ -96,6 +96,18 @@ async def test_every_fault_comes_before_any_comes_again_and_a_seed_repeats_it() 
     assert all({a % 2, b % 2} == {0, 1} for a, b in zip(first[::2], first[1::2], strict=True))
 
 
+async def test_a_soak_gives_each_fault_as_many_turns_as_any_other_and_leaves_out_who_is_spared() -> None:
+    faults = [fault(1, axis=Axis.RAY), *(fault(n) for n in range(2, 8))]
+    soak = campaign(Arena(), *faults)[0]
+    soak.by_axis = False
+    draws = iter(soak._draw())
+    assert sorted(next(draws).number for _ in range(7)) == list(range(1, 8))
+    soak.spared = lambda each: each.number in (2, 3, 4)
+    assert sorted(next(draws).number for _ in range(8)) == [1, 1, 5, 5, 6, 6, 7, 7]
+    soak.spared = lambda _: False
+    assert {next(draws).number for _ in range(7)} >= {2, 3, 4}
+
+
 async def test_a_fault_that_a_supervisor_can_not_afford_now_waits() -> None:
     arena = Arena()
     arena.budgets["money"] = 1
