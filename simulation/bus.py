@@ -334,8 +334,8 @@ class SimBus:
 
 
 def tampered(wire: Wire, place: int) -> Wire:
-    """The same bytes with one of them changed."""
-    raw = bytearray(wire.raw)
+    """The same bytes with one of them changed; of no bytes, one byte."""
+    raw = bytearray(wire.raw or b"\0")
     raw[place % len(raw)] ^= 0x40
     return Wire(wire.subject, bytes(raw), wire.kind, "nobody", wire.reply)
 

@@ -118,6 +118,8 @@ def build(layout: Layout, book: PortBook, *, port: int | None = None, durable: b
         stop_timeout_s=20.0,
         # Recovery after a crash replays the write-ahead log first.
         start_timeout_s=60.0,
+        # It takes one that was killed and not collected yet for one that lives.
+        stale=(data_dir / "postmaster.pid",),
     )
     return PostgresServer(spec, dsn)
 

@@ -90,6 +90,9 @@ class ServerProcess:
         record_path = spec.run_dir / f"{spec.name}.pid.json"
         lock = await _acquire(spec, record_path)
         try:
+            # Every process of a server holds the lock: who has it now knows that none of the one before lives.
+            for mark in spec.stale:
+                mark.unlink(missing_ok=True)
             process = cls(spec, _spawn(spec, lock, outlive_owner), record_path)
         finally:
             os.close(lock)

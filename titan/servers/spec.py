@@ -18,7 +18,8 @@ TroubleCheck = Callable[[], Awaitable[str]]
 class ServerSpec:
     """One server process; `alive` is what it is asked once it was ready, again and again.
 
-    The environment is exactly `env`: Titan's own variables hold keys that servers must not see.
+    `stale` are marks that a server which was killed leaves behind; they are removed before a start, once it is certain that none of
+    its processes lives. The environment is exactly `env`: Titan's own variables hold keys that servers must not see.
     """
 
     name: str
@@ -37,6 +38,7 @@ class ServerSpec:
     start_timeout_s: float = 30.0
     alive: ReadyCheck | None = None
     trouble: TroubleCheck | None = None
+    stale: tuple[Path, ...] = ()
 
 
 def bare_env() -> dict[str, str]:

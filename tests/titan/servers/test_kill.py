@@ -70,6 +70,21 @@ async def test_a_jetstream_message_survives_a_kill_of_nats(home: Path) -> None:
         await process.stop()
 
 
+async def test_postgres_starts_although_the_one_before_was_killed_and_is_not_collected_yet(home: Path) -> None:
+    layout = Layout.of(home)
+    process = await ServerProcess.start(postgres.build(layout, PortBook(layout.run)).spec)
+    mark = process.spec.data_dir / "postmaster.pid"
+    left = mark.read_text().splitlines()
+    await kill(process)
+    # A child that has ended and that nobody waits for still answers to signals, as its name in the mark does.
+    dead = subprocess.Popen(["/bin/true"], user=process.spec.uid, group=process.spec.gid)
+    await until(lambda: psutil.Process(dead.pid).status() == psutil.STATUS_ZOMBIE, "the child has ended")
+    mark.write_text("\n".join([str(dead.pid), *left[1:]]) + "\n")
+    again = await ServerProcess.start(postgres.build(layout, PortBook(layout.run)).spec)
+    await again.stop()
+    assert dead.wait() == 0
+
+
 async def test_a_committed_row_survives_a_kill_of_postgres(home: Path) -> None:
     layout = Layout.of(home)
     server = postgres.build(layout, PortBook(layout.run))
