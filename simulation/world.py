@@ -6,6 +6,7 @@ and the world must come to rest within `SETTLE_MS` of virtual time. Never: a soc
 
 from __future__ import annotations
 
+import traceback
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
@@ -202,20 +203,30 @@ class World:
             engine.t_ms = until
             at_rest = settled(self)
         judge(self, at_rest=at_rest)
+        return self.outcome(steps, engine.t_ms - rest_from)
+
+    def outcome(self, steps: int, settled_ms: int) -> Outcome:
+        """What has become of the plan by now."""
         return Outcome(
             seed=self.plan.seed,
             violations=tuple(self.checks.found.values()),
             faults=dict(self.faults),
             transitions=frozenset(self.checks.transitions),
             steps=steps,
-            trace=engine.trace_hash(),
+            trace=self.engine.trace_hash(),
             orders=len(self.venue.books.orders),
             fills=len(self.venue.books.executions),
-            settled_ms=engine.t_ms - rest_from,
+            settled_ms=settled_ms,
             branches=dict(self.rare.taken),
         )
 
 
 def run(plan: Plan, policy: RiskPolicy) -> Outcome:
-    """Lives through one plan."""
-    return World(plan, policy).run()
+    """Lives through one plan. A world that breaks is a finding with a seed, and not the end of a campaign."""
+    world = World(plan, policy)
+    try:
+        return world.run()
+    except Exception as error:  # noqa: BLE001 - whatever it is, the seed must be told
+        failure = "".join(traceback.format_exception_only(error)).strip()
+        world.checks.failed("the world", failure + "".join(traceback.format_tb(error.__traceback__)[-2:]))
+        return world.outcome(0, 0)

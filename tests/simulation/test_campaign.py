@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,6 +37,15 @@ def test_nothing_breaks_in_a_small_campaign() -> None:
     assert len(report.transitions) >= 22
     assert len(report.branches) >= 4
     assert report.orders > SEEDS
+
+
+def test_a_world_that_breaks_is_a_finding_with_its_seed(limits: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_self: World) -> None:
+        raise ZeroDivisionError("integer modulo by zero")
+
+    monkeypatch.setattr(World, "run", broken)
+    [found] = run_seed(3, 200, limits).violations
+    assert found.text.startswith("the world raised ZeroDivisionError: integer modulo by zero")
 
 
 def test_a_worker_that_is_killed_ends_the_campaign_with_a_sentence() -> None:
