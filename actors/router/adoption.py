@@ -55,7 +55,7 @@ def from_order(state: RouterState, config: RouterConfig, seen: VenueOrder, now: 
         updated_ms=now.wall_ms,
         venue_ts_ms=seen.updated_ms,
     )
-    return _with_parent(state, config, record, seen.parent_client_order_id)
+    return _with_parent(state, config, record, seen.client_order_id, seen.parent_client_order_id)
 
 
 def from_execution(state: RouterState, config: RouterConfig, done: VenueExecution, now: Now) -> Order:
@@ -83,13 +83,15 @@ def from_execution(state: RouterState, config: RouterConfig, done: VenueExecutio
         created_ms=now.wall_ms,
         updated_ms=now.wall_ms,
     )
-    return _with_parent(state, config, record, "")
+    return _with_parent(state, config, record, done.client_order_id, "")
 
 
-def _with_parent(state: RouterState, config: RouterConfig, record: Order, parent_id: str) -> Order:
-    known = _of_intent(state, config, record)
-    if known.intent_id or record.role not in PROTECTIVE:
-        return known
+def _with_parent(state: RouterState, config: RouterConfig, record: Order, client_id: str, parent_id: str) -> Order:
+    # What the venue made itself, and every stop that came with an entry, has no name of ours to look for.
+    if is_our_client_order_id(client_id):
+        record = _of_intent(state, config, record)
+    if record.intent_id or record.role not in PROTECTIVE:
+        return record
     parent = state.orders.get(parent_id or state.last_entry.get(record.symbol, ""))
     if parent is None:
         return record

@@ -24,7 +24,7 @@ from titan.journal.reader import TAIL_BYTES, format_error, stored_rows, tail_mar
 from titan.journal.rows import FORMAT, GENESIS, SNAPSHOT, Row, StoredRow, Verdict, check_rows, fault, row_hash, sealed
 
 MAX_FOLLOW = 5_000
-# About 16 MB of log: a write to the file leaves two or three pages in it.
+# At most about 16 MB of log: a write to the file leaves a page in it, and a second one when it begins a new page.
 FOLD_WRITES = 2_000
 LOG_BYTES_A_WRITE = 8_192
 
