@@ -47,6 +47,7 @@ class ChildHistory:
     down_reason: str = ""
     not_before_ms: int = 0
     pid: int = 0
+    ready_ms: int = -1
 
     def of_a_new_run(self) -> ChildHistory:
         """What the next run must know: its restarts are counted from zero; who was put aside stays aside."""
@@ -154,14 +155,16 @@ class Child:
         self.down_since_ms = -1
 
     def adopt(self, incarnation: int, pid: int, ready: bool, now_ms: int) -> None:
-        """A process of it was found alive, Ready or still starting."""
+        """A process of it was found alive, Ready or still starting. Its supervisor's death is none of its own: what was Ready
+        before has been stable since then."""
+        known = incarnation == self.incarnation and 0 <= self.ready_ms <= now_ms
         self.incarnation = max(self.incarnation, incarnation)
         self.pid = pid
         self.wanted, self.leaving = not self.held, self.held
         self.started_ms = now_ms
         if ready:
             self.status = Status.READY
-            self.ready_ms = now_ms
+            self.ready_ms = self.ready_ms if known else now_ms
             self.down_since_ms = -1
         else:
             self.status = Status.STARTING
@@ -210,6 +213,7 @@ class Child:
             self.down_reason,
             self.not_before_ms if self.status is Status.BACKOFF else 0,
             self.pid if self.alive else 0,
+            self.ready_ms if self.status is Status.READY else -1,
         )
 
     def remember(self, past: ChildHistory) -> None:
@@ -228,6 +232,7 @@ class Child:
         self.down_since_ms = past.down_since_ms
         self.down_kind = past.down_kind
         self.down_reason = past.down_reason
+        self.ready_ms = past.ready_ms
 
 
 def after(now_ms: int, wait_ms: int | None) -> int | None:

@@ -96,6 +96,26 @@ def test_a_child_that_somebody_stopped_stays_down_after_the_supervisors_death() 
     assert after.log == ["-a", "+b"]
 
 
+def test_a_child_stays_as_stable_as_it_was_however_often_its_supervisor_dies() -> None:
+    w = world_of("a", stable_ms=30_000, intensity=MANY)
+    w.start()
+    for _ in range(12):
+        w.crash("a")
+        # Killed between two deaths of its supervisor, never thirty seconds after either.
+        for _ in range(2):
+            living = dict(w.living)
+            w = after_the_death_of(w, 16_000)
+            w.living = living
+            w.tell(Adopted("a", living["a"], 4711, ready=True))
+            w.start()
+        w.sleep(1)
+        assert w.living, "the restart after a stable time is at once"
+    w.crash("a")
+    assert "a" in w.living
+    w.crash("a")
+    assert w.status("a") is Status.BACKOFF
+
+
 def test_times_of_another_boot_are_not_trusted() -> None:
     w = world_of("a")
     w.start()
