@@ -115,7 +115,7 @@ class SimTenure:
         """Claims or renews; whether the lease is held. Raises Superseded."""
         for _ in range(2):
             if (yield from self._write(self.lease.claiming())):
-                return True
+                return self.lease.may_raise(self._engine.t_ms)
             if not (yield from self.look()):
                 return False
             self.check()

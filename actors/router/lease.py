@@ -9,7 +9,9 @@ Guarantees: (1) two processes never both hold a fresh lease; (2) a term is taken
 not have been the last to write the record raises no risk; (4) it lowers risk only while no other place can have taken over:
 one on another place may take an expired lease only after the holder itself wrote its name into the record (`rivals`), or
 when an operator told it to trade (`eager`); (5) a process that saw another leader after it began to lead sends nothing ever
-again. Never: a clock, a bus. Times are milliseconds of a clock that also runs while the machine sleeps.
+again; (6) where the record has forgotten a leader, because the bus lost its data, a new grant counts only when that leader's
+last send is too old for the venue. Never: a clock, a bus. Times are milliseconds of a clock that also runs while the machine
+sleeps.
 """
 
 from __future__ import annotations
@@ -114,6 +116,9 @@ class Lease:
         self._sure = False
         self._told: frozenset[str] = frozenset()
         self._led_over: tuple[int, int, Holder] | None = None
+        # Whether somebody may have led elsewhere of whom the record says nothing, and until when that one's sends may arrive.
+        self._forgotten = False
+        self._silent_until_ms: int | None = None
         # As a candidate: since when the present beat is known, and which beat was ours to join at.
         self._looked_ms: int | None = None
         self._beat_ms = 0
@@ -138,6 +143,8 @@ class Lease:
         elif self._joined is None:
             self._joined = (record.term, record.beat)
         if self.term:
+            if record.holder != self.me and record.term >= self.term - 1:
+                self._forgotten = False
             self._told |= set(record.rivals) - {self.me.place}
             self._fenced = self._fenced or self._supersedes(entry)
 
@@ -156,6 +163,8 @@ class Lease:
         if self.term or term <= self.last_term:
             raise ValueError(f"term {term} does not follow term {max(self.term, self.last_term)}")
         self.term = term
+        # The journal knows of a term that the record, as far as it was read, does not.
+        self._forgotten = term - 1 > self.last_term
         # Whoever held the lease on this place is dead, or this process would not hold the journal.
         self._sure = self.entry is not None and self.entry.record.holder.place == self.me.place
         if self.entry is not None:
@@ -167,6 +176,10 @@ class Lease:
         record = write.record
         self.entry = Entry(record, revision)
         if self.term and record.holder == self.me and record.term == self.term:
+            followed = self._renewed_ms is not None and not self._fresh(asked_ms) and self._told
+            if self._forgotten or (write.revision == 0 and followed):
+                self._forgotten = False
+                self._silent_until_ms = asked_ms + self._lease_ms + self._longest_send_ms
             self._renewed_ms, self._sure = asked_ms, True
             self._told = frozenset(record.rivals)
 
@@ -235,8 +248,14 @@ class Lease:
             return Standing.FENCED
         if not self.term:
             return Standing.FOLLOWING
-        fresh = self._renewed_ms is not None and now_ms - self._renewed_ms < self._lease_ms
-        return Standing.HELD if fresh else Standing.LAPSED
+        return Standing.HELD if self._fresh(now_ms) and not self._silent(now_ms) else Standing.LAPSED
+
+    def _fresh(self, now_ms: int) -> bool:
+        return self._renewed_ms is not None and now_ms - self._renewed_ms < self._lease_ms
+
+    def _silent(self, now_ms: int) -> bool:
+        """Whether a leader of whom the record says nothing may still be heard at the venue."""
+        return self._forgotten or (self._silent_until_ms is not None and now_ms < self._silent_until_ms)
 
     def may_raise(self, now_ms: int) -> bool:
         """Whether an order that raises risk may leave now."""
@@ -245,7 +264,9 @@ class Lease:
     def may_lower(self, now_ms: int) -> bool:
         """Whether a cancel or a reduce-only order may leave now."""
         standing = self.standing(now_ms)
-        return standing is Standing.HELD or (standing is Standing.LAPSED and self._sure and not self._told)
+        return standing is Standing.HELD or (
+            standing is Standing.LAPSED and self._sure and not self._told and not self._silent(now_ms)
+        )
 
 
 def _beat_of(entry: Entry) -> tuple[int, int, Holder]:

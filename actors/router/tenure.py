@@ -90,7 +90,7 @@ class Tenure:
         """Claims or renews the lease for the term that leads here; whether it is held. Raises Superseded."""
         for _ in range(2):
             if await self._write(self.lease.claiming()):
-                return True
+                return self.lease.may_raise(now_ms())
             if not await self.look():
                 return False
             self.check()

@@ -118,6 +118,50 @@ def test_a_key_that_is_gone_is_made_again_by_its_holder_and_taken_by_nobody_else
     assert Lease(process(3), eager=True).verdict(0, dead=False) is Verdict.TAKE
 
 
+def test_a_leader_that_the_bus_forgot_is_waited_out_by_one_whose_journal_knows_a_later_term() -> None:
+    for known in (None, Entry(Record(1, 9, process(1, THERE)), 3)):
+        lease = Lease(process(2), eager=True)
+        lease.saw(known, 0)
+        lease.lead(3)
+        lease.granted(lease.claiming(), 4, 1_000)
+        wait_ms = LEASE_MS + LONGEST_SEND_MS
+        for asked_ms in range(1_000, 1_000 + wait_ms, 500):
+            assert lease.standing(asked_ms) is Standing.LAPSED
+            assert not lease.may_lower(asked_ms)
+            lease.granted(lease.claiming(), 5, asked_ms)
+        assert lease.standing(1_000 + wait_ms) is Standing.HELD
+
+
+def test_a_record_that_could_not_be_read_at_first_is_no_forgotten_one() -> None:
+    lease = Lease(process(2), eager=True)
+    lease.lead(3)
+    assert not lease.may_lower(0)
+    lease.saw(Entry(Record(2, 9, process(1)), 3), 1_000)
+    lease.granted(lease.claiming(), 4, 1_000)
+    assert lease.standing(1_000) is Standing.HELD
+
+
+def test_its_own_record_that_it_never_heard_of_reminds_nobody_of_a_leader() -> None:
+    lease = Lease(process(2), eager=True)
+    lease.saw(None, 0)
+    lease.lead(3)
+    lease.saw(Entry(lease.claiming().record, 1), 500)
+    lease.granted(lease.claiming(), 2, 500)
+    assert lease.standing(1_000) is Standing.LAPSED
+
+
+def test_a_lapsed_leader_that_finds_no_record_waits_only_when_somebody_could_follow_it() -> None:
+    for rivals, standing in ((("there",), Standing.LAPSED), ((), Standing.HELD)):
+        lease = led(rivals=rivals)
+        lease.saw(None, 4 * LEASE_MS)
+        lease.granted(lease.claiming(), 1, 4 * LEASE_MS)
+        assert lease.standing(4 * LEASE_MS) is standing
+        fresh = led(rivals=rivals)
+        fresh.saw(None, LEASE_MS - 1)
+        fresh.granted(fresh.claiming(), 1, LEASE_MS - 1)
+        assert fresh.standing(LEASE_MS - 1) is Standing.HELD, "nobody took what had not run out"
+
+
 def test_on_one_place_death_is_enough_and_silence_is_answered_by_a_kill() -> None:
     candidate = Lease(process(2), eager=False)
     held = Entry(Record(1, 1, process(1)), 1)
@@ -222,7 +266,8 @@ class _Process:
 class LeaseRaces(RuleBasedStateMachine):
     """Processes on two places race for one key over a bus that delays, loses answers and cuts processes off.
 
-    Oracle: at no instant of the model's own clock may two processes raise risk, or one lower it while another place's leads.
+    The bus may also lose its data. Oracle: at no instant of the model's own clock may two processes raise risk, or one lower it
+    while another place's leads, or one raise it while what another place sent last may still reach the venue.
     """
 
     def __init__(self) -> None:
@@ -234,6 +279,7 @@ class LeaseRaces(RuleBasedStateMachine):
         self.journal: dict[str, int] = {HERE: 0, THERE: 0}
         self.lock: dict[str, _Process | None] = {HERE: None, THERE: None}
         self.terms: list[int] = []
+        self.raised_ms: dict[str, int] = {}
 
     @initialize()
     def begin(self) -> None:
@@ -268,6 +314,12 @@ class LeaseRaces(RuleBasedStateMachine):
     @rule(data=st.data(), leader=st.booleans())
     def kill(self, data: st.DataObject, leader: bool) -> None:
         self._kill(self._pick(data, leader))
+
+    @rule()
+    def wipe(self) -> None:
+        """The bus's data are gone. A term may be written again by one that had lapsed."""
+        self.key, self.revision = None, 0
+        self.terms.clear()
 
     @rule()
     def mend(self) -> None:
@@ -328,6 +380,12 @@ class LeaseRaces(RuleBasedStateMachine):
         alive = [each for each in self.processes if each.alive]
         raising = [each.lease.me for each in alive if each.lease.may_raise(self.now_ms)]
         assert len(raising) <= 1, f"two raise risk at once: {raising}"
+        for me in raising:
+            self.raised_ms[me.place] = self.now_ms
+            late = [at_ms for place, at_ms in self.raised_ms.items() if place != me.place]
+            assert all(self.now_ms - at_ms >= LONGEST_SEND_MS for at_ms in late), (
+                f"{me} sends while others' sends arrive"
+            )
         lowering = [each.lease.me for each in alive if each.lease.may_lower(self.now_ms)]
         assert len(lowering) <= 1 or not raising, f"one lowers beside a leader: {lowering}"
         if self.key is not None and (not self.terms or self.terms[-1] != self.key.record.term):
