@@ -14,6 +14,7 @@ import os
 import signal
 import time
 from collections import defaultdict
+from collections.abc import Set
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,10 +46,12 @@ SETTLE_S = STABLE_MS / 1000 + 1.0
 PERIOD_S = max(group.period_s for group in GROUPS)
 
 
-def _spare_age_s(home: Path) -> float:
-    """How long the process in reserve has been there; zero without one."""
+def _spare_age_s(home: Path, actors: Set[int]) -> float:
+    """How long the process in reserve has been there; zero without one. One that became an actor keeps its title for a while."""
     ages = [0.0]
     for identity in family_of(home):
+        if identity.pid in actors:
+            continue
         with contextlib.suppress(psutil.Error, IndexError):
             process = psutil.Process(identity.pid)
             if process.cmdline()[0].startswith("ray::Spare"):
@@ -145,7 +148,8 @@ class _Killer:
         """Waits until the process in reserve has been made again and is warm: a restart is measured as it mostly happens."""
         deadline = time.monotonic() + SPARE_WITHIN_S
         while time.monotonic() < deadline:
-            if await asyncio.to_thread(_spare_age_s, self._runtime.home) >= WARM_AFTER_S:
+            actors = set((await self._pids()).values())
+            if await asyncio.to_thread(_spare_age_s, self._runtime.home, actors) >= WARM_AFTER_S:
                 return
             await asyncio.sleep(0.2)
 
