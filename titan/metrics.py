@@ -6,6 +6,7 @@ the table. A process exports only what it has touched. Never: a metric that noth
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -67,7 +68,11 @@ METRICS: tuple[MetricSpec, ...] = (
     MetricSpec("titan_cache_failures_total", "counter", ("actor",), "operations", "Cache operations that failed"),
     MetricSpec("titan_market_events_total", "counter", ("venue", "symbol", "kind"), "events", "Market data received"),
     MetricSpec(
-        "titan_stream_age_seconds", "gauge", ("venue", "symbol", "kind"), "seconds", "Age of a stream in market time"
+        "titan_stream_age_seconds",
+        "gauge",
+        ("venue", "symbol", "kind"),
+        "seconds",
+        "Age of a stream's newest datum in wall time: an outage weighs the same at every speed of the market",
     ),
     MetricSpec("titan_venue_link_up", "gauge", ("venue",), "", "1 while the venue is connected and its data is fresh"),
     # Scavenger.
@@ -281,13 +286,13 @@ class Metrics:
         assert isinstance(found, Counter)
         return found
 
-    def zero(self, name: str, values: Iterable[str]) -> None:
-        """Shows a counter of one label at 0 for each of its values. Raises UnknownMetric.
+    def zero(self, name: str, *values: Iterable[str]) -> None:
+        """Shows a counter at 0 for every combination of its labels' values, given label by label. Raises UnknownMetric.
 
         One that first appears with its first count shows Prometheus no increase, and the alert on it misses that count.
         """
-        for value in values:
-            self.counter(name).labels(value)
+        for labels in itertools.product(*values):
+            self.counter(name).labels(*labels)
 
     def gauge(self, name: str) -> Gauge:
         """The gauge `name`. Raises UnknownMetric."""

@@ -39,7 +39,7 @@ from actors.brain.events import (
     TradingStateSeen,
     TruthSeen,
 )
-from actors.brain.gauges import set_gauges
+from actors.brain.gauges import set_gauges, zero_counters
 from actors.brain.http import Administration
 from actors.brain.status import components_of
 from protos import brain_pb2, market_pb2, trading_pb2
@@ -93,6 +93,7 @@ class Brain(Actor):
         self._tickers: dict[str, Received[market_pb2.Ticker]] = {}
         self._conflating = False
         self._told: TradingState | None = None
+        zero_counters(self.metrics)
 
     # Life.
 

@@ -7,11 +7,21 @@ from actors.brain.exposure import DAY_MS
 from actors.brain.posture import RiskLevel
 from actors.brain.state import TRADING_PHASES
 from titan.clock import Now
-from titan.codes import TradingState
+from titan.codes import TradingState, VetoCode
 from titan.metrics import Metrics
+from titan.model import Phase
 from titan.money import ZERO
 
+ANSWERS = ("approved", "rejected", "duplicate")
 _LEVELS = {level: index for index, level in enumerate(RiskLevel)}
+
+
+def zero_counters(metrics: Metrics) -> None:
+    """Shows every counter of the brain from the start, by every phase and code there is."""
+    phases = [phase.value.lower() for phase in Phase]
+    metrics.zero("titan_brain_veto_total", [code for code in VetoCode if code is not VetoCode.APPROVED])
+    metrics.zero("titan_brain_decisions_total", phases, ("true", "false"))
+    metrics.zero("titan_signals_total", phases, ANSWERS)
 
 
 def set_gauges(metrics: Metrics, core: BrainCore, now: Now) -> None:

@@ -194,9 +194,9 @@ class MarketData(Actor):
 
     def _measure(self) -> None:
         venue = self.core.venue
-        ages = self.metrics.gauge("titan_stream_age_seconds")
-        for age in self.core.ages.ages(self.clock.now().market_ms):
-            ages.labels(venue, age.symbol, age.kind.value).set(age.age_ms / 1000)
+        ages, streams = self.metrics.gauge("titan_stream_age_seconds"), self.core.ages
+        for age in streams.ages(self.clock.now().market_ms):
+            ages.labels(venue, age.symbol, age.kind.value).set(streams.wall_s(age))
         events = self.metrics.counter("titan_market_events_total")
         for (symbol, kind), count in self.core.events.items():
             before = self._counted.get((symbol, kind.value), 0)

@@ -72,6 +72,10 @@ class StreamAges:
         last = max(self._last_ms.get(key, 0), 0)
         return max(0, market_ms - (last or self._since_ms[key]))
 
+    def wall_s(self, age: StreamAge) -> float:
+        """An age in seconds of wall time."""
+        return age.age_ms / 1000 / self.speed
+
     def stale(self, market_ms: int) -> list[StreamAge]:
         """Streams older than their limit, each limit never under two seconds of wall time.
 

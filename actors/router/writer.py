@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from actors.router.outbox import Outbox
 from titan.journal import Journal, JournalFailed, Row, StoredRow
+from titan.journal.format import KINDS
 from titan.metrics import Metrics
 
 Changed = Callable[[bool, str], None]
@@ -30,6 +31,7 @@ class JournalWriter:
         self._told = written
         self._outbox = outbox
         self._rows = metrics.counter("titan_router_journal_rows_total")
+        metrics.zero("titan_router_journal_rows_total", sorted(KINDS))
         self._rejections = metrics.counter("titan_execution_risk_rejections_total")
         self._changed = changed
         self._waiting: list[Row] = []

@@ -33,6 +33,7 @@ from actors.scavenger.events import (
     TrapSprung,
 )
 from actors.scavenger.fire import Outcome
+from actors.scavenger.traps import Direction, TrapType
 from protos import brain_pb2, market_pb2, phase_pb2, trading_pb2
 from titan import subjects, tracing
 from titan.actor import Actor, ActorContext, Component, Status
@@ -47,6 +48,7 @@ POSTURE_EVERY_S = 5.0
 HISTORY_TIMEOUT_S = 2.0
 HISTORY_RETRY_S = 1.0
 STALE_WALL_S = 10.0
+GENERATED = (Outcome.SUBMITTED, Outcome.GHOST)
 
 M = TypeVar("M", bound=Message)
 
@@ -64,6 +66,7 @@ class Scavenger(Actor):
         self._last_data = time.monotonic()
         self._ticks = 0
         self._tick_rate = 0.0
+        self._zero()
 
     async def on_start(self) -> None:
         """Subscribes to the market, to the brain's and the router's answers, and asks for history."""
@@ -146,7 +149,7 @@ class Scavenger(Actor):
         trap = effect.trap
         results = self.metrics.counter("titan_scavenger_validation_results_total")
         results.labels(trap.symbol, effect.outcome.value).inc()
-        if effect.outcome in (Outcome.SUBMITTED, Outcome.GHOST):
+        if effect.outcome in GENERATED:
             generated = self.metrics.counter("titan_scavenger_signals_generated_total")
             generated.labels(trap.symbol, trap.direction.value, effect.outcome.value.lower()).inc()
         self.log.info(
@@ -191,6 +194,17 @@ class Scavenger(Actor):
             size_usd=str(signal.requested_size),
             entry=str(signal.entry_price),
         )
+
+    def _zero(self) -> None:
+        symbols, traps = self.runtime.symbols, [trap.value for trap in TrapType]
+        generated = [outcome.value.lower() for outcome in GENERATED]
+        self.metrics.zero("titan_scavenger_traps_detected_total", traps, symbols)
+        self.metrics.zero("titan_scavenger_validation_results_total", symbols, [outcome.value for outcome in Outcome])
+        self.metrics.zero(
+            "titan_scavenger_signals_generated_total", symbols, [each.value for each in Direction], generated
+        )
+        self.metrics.zero("titan_scavenger_ipc_messages_total", ("out",), ("sent", "failed"))
+        self.metrics.zero("titan_signals_total", (self.name,), ("submitted", "close"))
 
     def _set_timer(self, timer: SetTimer) -> None:
         seconds = timer.after_ms / 1000

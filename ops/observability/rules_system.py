@@ -44,7 +44,7 @@ SYSTEM: tuple[Alert, ...] = (
     Alert("MarketDataStale", "system", 'max by (venue, symbol) (titan_stream_age_seconds{kind="ticker"}) > 5', "30s", CRITICAL,
           SEV2, "The last ticker of {{ $labels.symbol }} is {{ $value | printf \"%.0f\" }} s old.", "venue",
           {'titan_stream_age_seconds{venue="bybit",symbol="X",kind="ticker"}': "9x60"},
-          {'titan_stream_age_seconds{venue="bybit",symbol="X",kind="ticker"}': "3x60"}),
+          {'titan_stream_age_seconds{venue="bybit",symbol="X",kind="ticker"}': "4.9x60"}),
     Alert("MissingHeartbeat", "system", "titan_actor_heartbeat_age_seconds > 10", "0s", WARNING, SEV3,
           "{{ $labels.actor }} has been silent for {{ $value | printf \"%.0f\" }} s.", "restarts",
           {'titan_actor_heartbeat_age_seconds{actor="brain"}': "12x60"},

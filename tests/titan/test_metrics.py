@@ -46,6 +46,15 @@ def test_what_never_happened_stands_at_zero_so_that_the_first_time_is_an_increas
         metrics.zero("titan_level", ("a",))
 
 
+def test_every_combination_of_two_labels_stands_at_zero() -> None:
+    metrics = Metrics((MetricSpec("titan_pairs_total", "counter", ("way", "end"), "things", "Pairs"),))
+    metrics.zero("titan_pairs_total", ("in", "out"), ("sent", "failed"))
+    text = metrics.exposition().decode()
+    assert {line for line in text.splitlines() if line.startswith("titan_pairs_total{")} == {
+        f'titan_pairs_total{{end="{end}",way="{way}"}} 0.0' for way in ("in", "out") for end in ("sent", "failed")
+    }
+
+
 def test_a_gauge_shows_its_last_value() -> None:
     metrics = Metrics(SPECS)
     metrics.gauge("titan_level").set(1)

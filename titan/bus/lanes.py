@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from titan.bus.lane import LaneClient, LaneServer
 from titan.logs import Log
@@ -126,6 +126,7 @@ class Lanes:
             self._log.warning("fast lane not opened", error=self._failure)
             return
         self._servers[subject] = row, server, LaneWatch()
+        self._metrics.zero("titan_ipc_messages_total", (row.name,), get_args(Way))
         loop = asyncio.get_running_loop()
         keep(loop.create_task(server.run(), name=f"lane-{row.name}"))
         if len(self._servers) == 1 and not self._clients:

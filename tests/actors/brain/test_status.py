@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from actors.brain.events import ModeRequested, PolicyAttested, TailSeen, TruthSeen
-from actors.brain.gauges import set_gauges
+from actors.brain.gauges import set_gauges, zero_counters
 from actors.brain.governance import Mode
 from actors.brain.posture import RiskLevel
 from actors.brain.status import components_of, mode_of, status_of
@@ -13,6 +14,7 @@ from protos import brain_pb2, trading_pb2
 from tests.actors.brain.desk import POLICY_NOW, T0, Desk
 from tests.actors.brain.world import SYMBOL, position_message
 from titan.actor import Component
+from titan.codes import VetoCode
 from titan.metrics import Metrics
 
 
@@ -92,6 +94,17 @@ def test_what_the_tail_policy_would_do_is_shown_in_shadow_too() -> None:
     metrics = brain_pb2.PowerLawMetrics(symbol=SYMBOL, alpha=1.9, confidence=0.9, health="ok", calc_ts_ms=T0)
     desk.core.handle(TailSeen(metrics), desk.now)
     assert answer(desk)["details"]["tailPolicy"] == {"mode": "SHADOW", "symbols": {SYMBOL: ["ALPHA_CRITICAL"]}}
+
+
+def test_every_veto_and_answer_stands_at_zero_from_the_start() -> None:
+    metrics = Metrics()
+    zero_counters(metrics)
+    text = metrics.exposition().decode()
+    told = re.findall(r'titan_brain_veto_total\{reason_code="(\w+)"\} 0\.0', text)
+    assert sorted(told) == sorted({code.value for code in VetoCode} - {"APPROVED"})
+    for phase in ("scavenger", "hunter", "sentinel", "manual"):
+        assert f'titan_brain_decisions_total{{approved="false",phase_id="{phase}"}} 0.0' in text
+        assert f'titan_signals_total{{outcome="rejected",phase="{phase}"}} 0.0' in text
 
 
 def test_the_gauges_say_what_the_core_knows() -> None:

@@ -261,6 +261,16 @@ def test_a_limit_is_never_under_two_seconds_of_wall_time(speed: float, limit: in
     assert "ticker" in [age.kind.value for age in core.ages.stale(T0 + limit + 1)]
 
 
+@pytest.mark.parametrize("speed", [1.0, 10.0, 60.0])
+def test_an_age_weighs_the_same_in_wall_time_at_every_speed(speed: float) -> None:
+    core = connected(speed)
+    core.handle(ticker(T0), NOW)
+    late = {age.kind.value: core.ages.wall_s(age) for age in core.ages.ages(T0 + int(100 * speed))}
+    dead = {age.kind.value: core.ages.wall_s(age) for age in core.ages.ages(T0 + int(6_000 * speed))}
+    # A tenth of a second late is nothing, six seconds of silence are an alert, however fast the market runs.
+    assert (late["ticker"], dead["ticker"]) == (0.1, 6.0)
+
+
 def test_a_quiet_tape_is_not_a_dead_one() -> None:
     core = connected()
     core.handle(trades(1, T0), NOW)
