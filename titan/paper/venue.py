@@ -82,6 +82,7 @@ class Venue:
         self.jumps = Jumps()
         self.events = 0
         self.commands = 0
+        self._answered_ms = 0
         self._frame_id = 0
 
     @property
@@ -94,7 +95,8 @@ class Venue:
     def execute(self, command: Command) -> Accepted | Refused:
         """Carries out one client command; its effects are durable when this returns. Raises LedgerError."""
         self.commands += 1
-        result = self.core.handle(command, self.market_ms)
+        self._answered_ms = self.market_ms
+        result = self.core.handle(command, self._answered_ms)
         if result.effects:
             self._settle(result.effects)
         return result.reply
@@ -118,7 +120,8 @@ class Venue:
             publisher.book_dirty = True
         elif isinstance(event, FeedLiquidation):
             publisher.liquidations.append(event)
-        result = self.core.handle(event, event.ts_ms)
+        # A feed that lags changes no order at a time before its own beginning.
+        result = self.core.handle(event, max(event.ts_ms, self._answered_ms))
         if result.effects:
             self._settle(result.effects)
 

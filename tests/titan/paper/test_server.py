@@ -21,7 +21,7 @@ from titan.paper.commands import PlaceOrder
 from titan.paper.feeds import FeedError
 from titan.paper.feeds.base import FeedEvent
 from titan.paper.ledger import Ledger, LedgerError
-from titan.paper.orders import NewOrder, OrderType, Side
+from titan.paper.orders import NewOrder, OrderStatus, OrderType, Side
 from titan.paper.protocol import hub as hubs
 from titan.paper.protocol.hub import Connection, Hub
 from titan.paper.pump import Pump
@@ -343,6 +343,18 @@ def test_a_replaced_market_is_closed_at_the_last_mark(tmp_path: Path) -> None:
     assert again.core.account.positions[SYMBOL].size == 0
     assert ledger.executions(_all(), 1)[0].price == 110
     again.close()
+
+
+def test_a_feed_that_lags_changes_no_order_before_its_beginning(tmp_path: Path) -> None:
+    venue = venue_of(tmp_path, ScriptedFeed())
+    venue.apply(book())
+    venue.execute(PlaceOrder(NewOrder(SYMBOL, Side.BUY, OrderType.LIMIT, Decimal(1), price=Decimal(100))))
+    venue.apply(trade(99, 50, "sell", ts=T0 - 5_000))
+    (order,) = venue.ledger.orders(_all(), 1)
+    (filled,) = venue.ledger.executions(_all(), 1)
+    assert order.status is OrderStatus.FILLED
+    assert T0 <= order.created_ms <= order.updated_ms == filled.time_ms
+    venue.close()
 
 
 def test_unknown_symbols_of_a_feed_are_ignored(tmp_path: Path) -> None:
