@@ -1076,6 +1076,7 @@ class Truth(_message.Message):
     POLICY_HASH_FIELD_NUMBER: _builtins.int
     COMPLETE_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    SINCE_MS_FIELD_NUMBER: _builtins.int
     truth_id: _builtins.str
     ts_ms: _builtins.int
     venue: _builtins.str
@@ -1087,6 +1088,8 @@ class Truth(_message.Message):
     policy_hash: _builtins.str
     complete: _builtins.bool
     error: _builtins.str
+    since_ms: _builtins.int
+    """of the venue's time: orders and fills from then on were compared; open orders, positions and money always"""
     @_builtins.property
     def details(self) -> _containers.RepeatedCompositeFieldContainer[Global___Difference]: ...
     def __init__(
@@ -1103,10 +1106,11 @@ class Truth(_message.Message):
         policy_hash: _builtins.str = ...,
         complete: _builtins.bool = ...,
         error: _builtins.str = ...,
+        since_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "confidence", b"confidence", "details", b"details", "differences", b"differences", "error", b"error", "fills_compared", b"fills_compared", "orders_compared", b"orders_compared", "policy_hash", b"policy_hash", "truth_id", b"truth_id", "ts_ms", b"ts_ms", "venue", b"venue"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "confidence", b"confidence", "details", b"details", "differences", b"differences", "error", b"error", "fills_compared", b"fills_compared", "orders_compared", b"orders_compared", "policy_hash", b"policy_hash", "since_ms", b"since_ms", "truth_id", b"truth_id", "ts_ms", b"ts_ms", "venue", b"venue"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -264,7 +264,7 @@ class Execution(Actor):
     async def _truth_for_ever(self) -> None:
         await asyncio.sleep(FIRST_TRUTH_S)
         while True:
-            await self.truth("schedule")
+            await self.truth("schedule", whole=False)
             await asyncio.sleep(TRUTH_EVERY_S)
 
     async def _count_pending(self) -> None:
@@ -277,15 +277,15 @@ class Execution(Actor):
                 except Transient as error:
                     self.log.debug("backlog unknown", durable=feed.durable, error=str(error))
 
-    async def truth(self, requested_by: str, *, venue_only: bool = False) -> pb.Truth:
-        """One pass of the comparison, published and kept."""
+    async def truth(self, requested_by: str, *, venue_only: bool = False, whole: bool = True) -> pb.Truth:
+        """One pass of the comparison, published and kept. Not `whole`: of what is recent, where that is enough."""
         books = self._books
         if books is None:
             error = f"the ledger is not open: {self.knowledge.starting}"
             return pb.Truth(
                 venue=self.account.venue, ts_ms=self.now().wall_ms, error=error, policy_hash=self.policy.hash
             )
-        passed = await books.auditor.run(requested_by, venue_only=venue_only)
+        passed = await books.auditor.run(requested_by, venue_only=venue_only, whole=whole)
         self.metrics.histogram("titan_execution_truth_pass_seconds").observe(passed.duration_ms / 1000)
         await self._feed(passed)
         await self._read_cash(books)
@@ -305,6 +305,7 @@ class Execution(Actor):
             "truth",
             orders=run.orders_compared,
             fills=run.fills_compared,
+            since_ms=run.since_ms,
             differences=len(run.drifts),
             confidence=run.confidence,
             complete=run.complete,

@@ -90,7 +90,10 @@ class StoreChanged:
 
 @dataclass(frozen=True, slots=True)
 class TruthPassed:
-    """A comparison ended. `error` says why it could not be completed; `venue_only` left the journal out."""
+    """A comparison ended. `error` says why it could not be completed; `venue_only` left the journal out.
+
+    `since_ms`: of the venue's time, from when on orders and fills were compared.
+    """
 
     requested_by: str
     comparison: Comparison
@@ -98,6 +101,7 @@ class TruthPassed:
     duration_ms: int
     error: str = ""
     venue_only: bool = False
+    since_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +134,7 @@ class TruthRun:
     policy_hash: str
     evidence_sha256: str
     venue_only: bool = False
+    since_ms: int = 0
 
     def message(self) -> pb.Truth:
         """The pass as it travels; of very many differences it carries the first ones and the number of all."""
@@ -154,6 +159,7 @@ class TruthRun:
             policy_hash=self.policy_hash,
             complete=self.complete,
             error=self.error,
+            since_ms=self.since_ms,
         )
 
 
@@ -310,6 +316,7 @@ class ExecutionCore:
             policy_hash=self.policy_hash,
             evidence_sha256=event.evidence_sha256,
             venue_only=event.venue_only,
+            since_ms=event.since_ms,
         )
         self.truth = run
         effects: list[Effect] = [

@@ -1,6 +1,6 @@
 """The soak: Titan trades for a long time while something is killed every half minute, and nothing may grow or stay behind.
 
-Each third of the time spares a third of those who may be killed, so that everybody has one long life in which growth can be
+Each half of the time spares half of those who may be killed, so that everybody has one long life in which growth can be
 seen once its windows are full. Counted every ten seconds: resident memory and descriptors of every process, zombies, workers
 that nobody owns, the journal. Guarantees: the kills are the campaign's own faults, each judged by the invariants. Never: a
 verdict of its own on orders.
@@ -30,17 +30,16 @@ from titan.errors import Rejected, Transient
 
 KILL_EVERY_S = 30.0
 COUNT_EVERY_S = 10.0
-# Signatures are remembered for 300 s, and the bus keeps a quarter of an hour of market data: until then both must grow.
-SETTLED_S = 360.0
+# Signatures are remembered for ten minutes, and the bus keeps a quarter of an hour of market data: until then both must grow.
+SETTLED_S = 660.0
 SETTLED_LATER_S = {"nats": 960.0}
 SPEED = 20.0
 FLAT_SHARE = 0.04
 FLAT_DESCRIPTORS = 4.0
 OFF_THE_LIST = frozenset({"raylet-kill", "head-kill", "agent-kill"})
-THIRDS = (
-    frozenset({"router", "market_data", "nats", "root", "router_standby"}),
-    frozenset({"execution", "scavenger", "postgres", "gateway", "nats"}),
-    frozenset({"brain", "redis", "paper_venue"}),
+HALVES = (
+    frozenset({"router", "router_standby", "execution", "brain", "nats"}),
+    frozenset({"market_data", "scavenger", "gateway", "postgres", "redis", "paper_venue", "root"}),
 )
 SPARE, SPARES = "Spare", 1
 SPARE_ROLE = f"actor: {SPARE}"
@@ -98,8 +97,8 @@ class Soak:
 
     def spared(self, fault: ChaosFault) -> bool:
         """Whether a fault's victim may live on now."""
-        third = int(3 * (time.monotonic() - self.began_s) / self.seconds)
-        return victim(fault) in THIRDS[min(2, max(0, third))]
+        late = time.monotonic() - self.began_s >= self.seconds / 2
+        return victim(fault) in HALVES[late]
 
     async def count(self) -> None:
         """Counts for ever."""

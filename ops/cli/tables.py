@@ -214,6 +214,7 @@ def truth_dict(truth: trading_pb2.Truth) -> dict[str, object]:
     return {
         "orders_compared": truth.orders_compared,
         "fills_compared": truth.fills_compared,
+        "since_ms": truth.since_ms,
         "differences": truth.differences,
         "details": [message_dict(row) for row in truth.details],
         "confidence": truth.confidence,

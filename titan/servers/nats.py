@@ -29,6 +29,8 @@ ACCOUNT = "TITAN"
 SYSTEM = "sys"
 MAX_STREAMS = 32
 MAX_CONSUMERS = 128
+# Go lets a heap double before it collects; half of that keeps the bus small, and never above what memory streams may hold.
+GO_ENV = {"GOGC": "50", "GOMEMLIMIT": "256MiB"}
 MAX_MEMORY_STORE = 192 * 1024 * 1024
 MAX_FILE_STORE = 16 * 1024 * 1024 * 1024
 
@@ -87,7 +89,7 @@ def build(
     spec = ServerSpec(
         name=Kind.NATS.value,
         argv=(str(binary.path), "-c", str(conf)),
-        env=bare_env(),
+        env={**bare_env(), **GO_ENV},
         cwd=data_dir,
         data_dir=data_dir,
         log_file=layout.log_file("nats"),

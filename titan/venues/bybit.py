@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 import ccxt
 
@@ -37,6 +37,8 @@ from titan.venues.errors import BYBIT, answer_code, translate
 from titan.venues.limits import Budget, Lane
 from titan.venues.rest import ORDER_PATIENCE_S, Call, RestVenue, VenueProfile, oldest_first, order_of_executions
 from titan.venues.stream import StallWatch
+
+R = TypeVar("R")
 
 CATEGORY = {"category": "linear"}
 SETTLE = {"category": "linear", "settleCoin": "USDT"}
@@ -168,8 +170,8 @@ class BybitVenue(RestVenue):
 
     async def closed_orders(self, since_ms: int, until_ms: int) -> Sequence[VenueOrder]:
         """Finished orders of the order history, window by window."""
-        raws = await self._windows(self._exchange.private_get_v5_order_history, since_ms, until_ms, ORDER_PAGE)
-        return [self._order(raw) for raw in reversed(raws)]
+        call = self._exchange.private_get_v5_order_history
+        return (await self._windows(call, since_ms, until_ms, ORDER_PAGE, self._order))[::-1]
 
     async def positions(self) -> Sequence[VenuePosition]:
         """Positions of all symbols settled in USDT that are not flat."""
@@ -189,8 +191,7 @@ class BybitVenue(RestVenue):
     async def executions(self, since_ms: int, until_ms: int) -> Sequence[VenueExecution]:
         """Every page of every window, oldest first."""
         call = self._exchange.private_get_v5_execution_list
-        raws = await self._windows(call, since_ms, until_ms, EXECUTION_PAGE)
-        found = oldest_first(self._execution(raw) for raw in reversed(raws))
+        found = oldest_first((await self._windows(call, since_ms, until_ms, EXECUTION_PAGE, self._execution))[::-1])
         if self._stall.shown(found, time.monotonic()):
             self._stalled.set()
         return found
@@ -251,16 +252,16 @@ class BybitVenue(RestVenue):
         if client is not None:
             await client.close()
 
-    async def _windows(self, call: Call, since_ms: int, until_ms: int, limit: int) -> list[Any]:
-        """Raw rows of [since, until], newest first within the windows of seven days that the venue allows."""
+    async def _windows(self, call: Call, since_ms: int, until_ms: int, limit: int, read: Callable[[Any], R]) -> list[R]:
+        """What was read of [since, until], newest first within the windows of seven days that the venue allows."""
         if since_ms <= 0:
-            return [raw async for raw in self._pages(call, dict(CATEGORY), limit)]
-        found: list[Any] = []
+            return [read(raw) async for raw in self._pages(call, dict(CATEGORY), limit)]
+        found: list[R] = []
         end = until_ms
         while end >= since_ms:
             start = max(since_ms, end - WINDOW_MS + 1)
             window = {**CATEGORY, "startTime": start, "endTime": end}
-            found += [raw async for raw in self._pages(call, window, limit)]
+            found += [read(raw) async for raw in self._pages(call, window, limit)]
             end = start - 1
         return found
 

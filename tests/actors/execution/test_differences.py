@@ -12,7 +12,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from actors.execution.auditor import Auditor
+from actors.execution.auditor import RECENT_MS, WINDOW_MS, Auditor
 from actors.execution.books import Books
 from actors.execution.core import Account, ExecutionCore, KeepTruth, TruthRun
 from actors.execution.follower import JournalFollower
@@ -83,9 +83,9 @@ class World:
             self.write("order", order_payload(ended.order, NOW_MS))
             self.venue.trade(done, applied.realized - done.fee)
 
-    async def passed(self) -> TruthRun:
+    async def passed(self, *, whole: bool = True) -> TruthRun:
         """One pass, concluded and kept."""
-        effects = self.core.handle(await self.auditor.run("test"), self.clock.now())
+        effects = self.core.handle(await self.auditor.run("test", whole=whole), self.clock.now())
         self.clock.advance(1000)
         (kept,) = (each.run for each in effects if isinstance(each, KeepTruth))
         await self.records.keep_truth(kept)
@@ -261,3 +261,46 @@ async def test_the_mirror_of_a_long_journal_stays_as_small_as_its_window(world: 
     found = await world.passed()
     assert found.drifts == ()
     assert len(world.auditor._follower.mirror) == held
+
+
+async def test_a_scheduled_pass_after_a_clean_one_compares_what_is_recent(world: World) -> None:
+    whole = await world.passed(whole=False)
+    assert (whole.orders_compared, whole.since_ms, whole.drifts) == (4, NOW_MS - WINDOW_MS, ())
+    world.clock.advance(2 * RECENT_MS)
+    recent = await world.passed(whole=False)
+    assert (recent.orders_compared, recent.since_ms) == (4, NOW_MS - RECENT_MS), "an hour before the last clean pass"
+    later = await world.passed(whole=False)
+    assert (later.orders_compared, later.since_ms) == (0, NOW_MS + 1000 + RECENT_MS)
+    asked = await world.passed()
+    assert (asked.orders_compared, asked.drifts) == (4, ())
+
+
+async def test_after_a_difference_every_pass_is_whole_until_one_is_clean(world: World) -> None:
+    await world.passed(whole=False)
+    world.clock.advance(2 * RECENT_MS)
+    await world.passed(whole=False)
+    gone = world.venue.orders.popitem()
+    assert (await world.passed(whole=False)).drifts == (), "what ended long ago is looked at once an hour"
+    assert len((await world.passed()).drifts) == 1
+    assert len((await world.passed(whole=False)).drifts) == 1
+    world.venue.orders.update([gone])
+    assert (await world.passed(whole=False)).orders_compared == 4
+    assert (await world.passed(whole=False)).orders_compared == 0
+
+
+async def test_once_an_hour_a_scheduled_pass_is_whole(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    await world.passed(whole=False)
+    world.clock.advance(2 * RECENT_MS)
+    await world.passed(whole=False)
+    monkeypatch.setattr("actors.execution.auditor.WHOLE_EVERY_S", 0.0)
+    assert (await world.passed(whole=False)).orders_compared == 4
+
+
+async def test_a_pass_that_could_not_be_completed_lengthens_the_next_one(world: World) -> None:
+    await world.passed(whole=False)
+    world.clock.advance(RECENT_MS)
+    world.venue.error = Transient("away")
+    assert not (await world.passed(whole=False)).complete
+    world.venue.error = None
+    world.clock.advance(RECENT_MS)
+    assert (await world.passed(whole=False)).since_ms == NOW_MS - RECENT_MS

@@ -204,14 +204,15 @@ class FakeVenue:
         return [order for order in self.orders.values() if not order.state.is_terminal]
 
     async def closed_orders(self, since_ms: int, until_ms: int) -> Sequence[VenueOrder]:
-        """Ended orders."""
+        """Ended orders that it dates to then."""
         self._answer()
-        return [order for order in self.orders.values() if order.state.is_terminal]
+        ended = (order for order in self.orders.values() if order.state.is_terminal)
+        return [order for order in ended if since_ms <= order.updated_ms <= until_ms]
 
     async def executions(self, since_ms: int, until_ms: int) -> Sequence[VenueExecution]:
-        """All trades."""
+        """Trades of then."""
         self._answer()
-        return list(self.done)
+        return [done for done in self.done if since_ms <= done.ts_ms <= until_ms]
 
     async def positions(self) -> Sequence[VenuePosition]:
         """The one position."""
