@@ -25,8 +25,12 @@ FROM_DEBIAN = {
     "promtool": ("promtool", "usr/bin/promtool"),
     "prometheus": ("prometheus", "usr/bin/prometheus"),
     "amtool": ("prometheus-alertmanager", "usr/bin/amtool"),
+    "prometheus-alertmanager": ("prometheus-alertmanager", "usr/bin/prometheus-alertmanager"),
 }
 """Binary to the package of Debian's suite it comes in and its path there."""
+READS_SHARED = ("prometheus-alertmanager",)
+SHARED, BESIDE = b"/usr/share/prometheus/", b".//////////prometheus/"
+"""Where such a program looks for the files of its package, and the path of the same length from where it is started instead."""
 SUITE = "trixie"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 SOURCES = (Path("/etc/apt/sources.list.d/debian.sources"), Path("/etc/apt/sources.list"))
@@ -106,10 +110,15 @@ def _link(link: Path, binary: Path) -> None:
 
 
 def _fetch_debian(name: str, package: str, binary: str) -> str:
+    unpacked = TOOLS / "debian"
+    if (unpacked / binary).exists():
+        # It came with another one of its package.
+        _place(name, unpacked, binary)
+        return ""
     mirror = _mirror()
     if mirror is None or not KEYRING.exists() or shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
         return "this system has no apt, no Debian source or no Debian keyring"
-    apt, unpacked = TOOLS / "apt", TOOLS / "debian"
+    apt = TOOLS / "apt"
     for folder in ("lists/partial", "cache/archives/partial"):
         (apt / folder).mkdir(parents=True, exist_ok=True)
     (apt / "sources.list").write_text(f"deb [signed-by={KEYRING}] {mirror} {SUITE} main\n")
@@ -128,8 +137,24 @@ def _fetch_debian(name: str, package: str, binary: str) -> str:
         archive.unlink()
     if not problem:
         (TOOLS / "bin").mkdir(exist_ok=True)
-        _link(TOOLS / "bin" / name, unpacked / binary)
+        _place(name, unpacked, binary)
     return problem
+
+
+def _place(name: str, unpacked: Path, binary: str) -> None:
+    """Makes an unpacked program callable by its name; one that reads files of its package reads those that lie beside it."""
+    link, program = TOOLS / "bin" / name, unpacked / binary
+    code = program.read_bytes() if name in READS_SHARED else b""
+    if SHARED not in code:
+        _link(link, program)
+        return
+    # As conda does it with the prefixes of its packages.
+    moved = program.with_name(f"{name}-moved")
+    moved.write_bytes(code.replace(SHARED, BESIDE))
+    moved.chmod(0o755)
+    link.unlink(missing_ok=True)
+    link.write_text(f'#!/bin/sh\ncd "{unpacked}/usr/share" && exec "{moved}" "$@"\n')
+    link.chmod(0o755)
 
 
 def _mirror() -> str | None:

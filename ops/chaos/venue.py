@@ -6,6 +6,7 @@ Guarantees: what is read here is the venue's durable record, of before it answer
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, cast
 
 import aiohttp
@@ -13,7 +14,7 @@ import aiohttp
 from titan.errors import Transient
 from titan.invariants import VenueFill, VenueFunding, VenueOrder, VenueTruth
 from titan.model import Side
-from titan.money import dec
+from titan.money import dec, text_of
 
 TIMEOUT = aiohttp.ClientTimeout(total=5.0)
 OPEN = frozenset({"New", "PartiallyFilled", "Untriggered"})
@@ -53,6 +54,10 @@ class VenueAdmin:
     async def switch(self, kind: str, **fields: object) -> int:
         """Sets a fault switch; gives its number. Raises Transient, ValueError for a bad switch."""
         return int((await self._ask("POST", "/faults", {"kind": kind, **fields}))["number"])
+
+    async def jump(self, symbol: str, factor: Decimal) -> None:
+        """Multiplies the price of a symbol from now on. Raises Transient, ValueError."""
+        await self._ask("POST", "/market/jump", {"symbol": symbol, "factor": text_of(factor)})
 
     async def acted(self) -> int:
         """How often switches have acted since the venue started. Raises Transient."""

@@ -63,7 +63,7 @@ def drill(
     failure: TitanError | None = None
     with (
         tempfile.TemporaryDirectory(prefix="titan-policy-") as scratch,
-        stage(chosen.settings(Path(scratch)), speed=chosen.speed) as made,
+        stage(chosen.settings(Path(scratch)), speed=chosen.speed, disk_mb=chosen.disk_mb) as made,
     ):
         try:
             if not chosen.starts:

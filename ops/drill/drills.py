@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ops.drill.nodes import node_loss
-from ops.drill.observability import observability
+from ops.drill.observability import DISK_MB, observability
 from ops.drill.proof import nothing_lost
 from ops.drill.report import Report
 from ops.drill.rotation import rotate_database, rotate_hmac
@@ -46,6 +46,8 @@ class Drill:
     policy: dict[str, float] = field(default_factory=dict)
     standby: bool = False
     speed: int = SPEED
+    disk_mb: int = 0
+    """Of a disk of the stage's own, where rights allow; 0 is none."""
     starts: bool = False
     """Whether it starts its Titan itself."""
 
@@ -211,12 +213,11 @@ DRILLS: dict[str, Drill] = {
         Drill("node-loss", "a Ray node dies and its actors move", "release", node_loss, starts=True),
         Drill(
             "observability",
-            "a real Prometheus sees every metric, and health wakes nobody",
+            "a real Prometheus sees every metric, health wakes nobody, and every alert fires for its cause",
             "release",
             observability(WATCH_MINUTES),
             standby=True,
-            # Ages of streams are market time, and the alerts on them are made for the market's own speed.
-            speed=10,
+            disk_mb=DISK_MB,
         ),
         Drill("postgres-outage", "the ledger dies and trading goes on", "weekly", postgres_outage),
         Drill("rotate-database", "the ledger's passwords change while it trades", "monthly", rotate_database),

@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 import psutil
 
+from ops.chaos.venue import VenueAdmin
 from ops.cli.client import connect
 from ops.cli.plan import ROOT
 from protos import control_pb2 as pb
@@ -175,9 +176,11 @@ class Stage:
         """Waits until it trades."""
         self.until(lambda: self.status().trading_state == ACTIVE, "trading state ACTIVE", within_s)
 
-    def opening(self, size_usd: int = 200, *, sell: bool = False) -> tuple[bool, str]:
-        """Asks for a small opening by hand: whether it was approved, and the code."""
-        stop = self.price() * (1 + STOP_SHARE if sell else 1 - STOP_SHARE)
+    def opening(
+        self, size_usd: int = 200, *, sell: bool = False, limit: float = 0.0, stop_share: float = STOP_SHARE
+    ) -> tuple[bool, str]:
+        """Asks for an opening by hand, at a limit where one is given: whether it was approved, and the code."""
+        stop = (limit or self.price()) * (1 + stop_share if sell else 1 - stop_share)
         with connect(self.home) as client:
             request = pb.SubmitManualIntentRequest(
                 symbol=SYMBOL,
@@ -185,10 +188,24 @@ class Stage:
                 action=trading_pb2.SIGNAL_ACTION_OPEN,
                 size_usd=str(size_usd),
                 stop_price=f"{stop:.0f}",
+                order_type=trading_pb2.ORDER_TYPE_LIMIT if limit else trading_pb2.ORDER_TYPE_MARKET,
+                limit_price=f"{limit:.0f}" if limit else "",
                 reason="drill",
             )
             decision = client.call(client.stub.SubmitManualIntent, request).decision
         return decision.approved, decision.code
+
+    def cancel_limits(self) -> int:
+        """Cancels every limit order that rests; how many."""
+        with connect(self.home) as client:
+            orders = client.call(client.stub.ListOrders, pb.ListOrdersRequest(limit=100, open_only=True)).orders
+            resting = [order for order in orders if order.order_type == trading_pb2.ORDER_TYPE_LIMIT]
+            for order in resting:
+                # It may be gone by now.
+                with suppress(*PASSING):
+                    request = pb.CancelOrderRequest(client_order_id=order.client_order_id, reason="drill")
+                    client.call(client.stub.CancelOrder, request)
+        return len(resting)
 
     def all_ready(self) -> bool:
         """Whether every actor works."""
@@ -215,6 +232,18 @@ class Stage:
         # What was on its way while the comparison ran is settled by the next one.
         return truth if truth.complete and not truth.differences else None
 
+    def actor_pid(self, name: str) -> int:
+        """The process id of an actor. Raises Broken when there is none."""
+        for actor in self.status().actors:
+            if actor.name == name and actor.pid:
+                return actor.pid
+        raise Broken(f"there is no {name}")
+
+    @property
+    def venue(self) -> VenueAdmin:
+        """The admin port of the paper venue."""
+        return VenueAdmin(self.runtime.venue.admin_url, self.runtime.symbols)
+
     def server_pid(self, name: str) -> int:
         """The process id of a server; 0 while it does not run."""
         record = ServerRecord.read(self.home / "run" / f"{name}.pid.json")
@@ -222,10 +251,11 @@ class Stage:
 
 
 @contextmanager
-def stage(settings: dict[str, str] | None = None, *, speed: int = SPEED) -> Iterator[Stage]:
-    """A stage for the length of a block; not started yet."""
+def stage(settings: dict[str, str] | None = None, *, speed: int = SPEED, disk_mb: int = 0) -> Iterator[Stage]:
+    """A stage for the length of a block; not started yet. With `disk_mb` its home is a disk of that size, where rights allow."""
     home = Path(tempfile.mkdtemp(prefix="titan-drill-"))
     home.chmod(0o711)
+    mounted = bool(disk_mb) and _own_disk(home, disk_mb)
     made = Stage(home, settings or {}, speed)
     try:
         yield made
@@ -236,7 +266,16 @@ def stage(settings: dict[str, str] | None = None, *, speed: int = SPEED) -> Iter
         for link in (home / "data").glob("*") if (home / "data").exists() else ():
             if link.is_symlink() and server_user().uid is not None:
                 shutil.rmtree(link.resolve(), ignore_errors=True)
+        if mounted:
+            subprocess.run(["umount", "-l", str(home)], check=False, capture_output=True)
         shutil.rmtree(home, ignore_errors=True)
+
+
+def _own_disk(home: Path, size_mb: int) -> bool:
+    if os.geteuid() != 0:
+        return False
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size_mb}m,mode=0711", "none", str(home)]
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0
 
 
 def _end_family(home: Path) -> None:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from ops.drill.stage import Stage
+from ops.drill.stage import STOP_SHARE, Stage
 from titan.errors import TitanError
 
 PAUSE_S = 0.25
@@ -42,10 +42,12 @@ class Trades:
                 self._sell = not self._sell
             time.sleep(pause_s)
 
-    def ask(self, size_usd: int = SIZE_USD, *, sell: bool = False) -> bool:
+    def ask(
+        self, size_usd: int = SIZE_USD, *, sell: bool = False, limit: float = 0.0, stop_share: float = STOP_SHARE
+    ) -> bool:
         """Asks for one opening; whether it was approved. What vetoed it is reset as its owner would."""
         with suppress(TitanError, OSError):
-            approved, code = self._stage.opening(size_usd, sell=sell)
+            approved, code = self._stage.opening(size_usd, sell=sell, limit=limit, stop_share=stop_share)
             if approved:
                 self._approved_s.append(time.monotonic())
                 return True

@@ -176,8 +176,11 @@ def tests_of(group: str) -> str:
     return HEAD + yaml({"rule_files": [f"{group}.yml"], "evaluation_interval": f"{JUDGED_S}s", "tests": cases}) + "\n"
 
 
-def alertmanager() -> str:
-    """Routes by level: what costs money wakes a person, what is worse than usual is read in the channel."""
+def alertmanager(told: str = "") -> str:
+    """Routes by level: what costs money wakes a person, what is worse than usual is read in the channel.
+
+    With `told`, a URL, every receiver is a web hook there, which gets the receiver's name with each message.
+    """
     routes = [
         {"receiver": "watchdog", "matchers": ['alertname="Watchdog"'], "group_wait": "0s", "repeat_interval": "5m"},
         {"receiver": "pager", "matchers": [f'sev="{Sev.SEV1.value}"'], "group_wait": "0s", "repeat_interval": "15m", "continue": True},
@@ -202,6 +205,8 @@ def alertmanager() -> str:
         {"name": "channel", "slack_configs": [_slack(hook)]},
         {"name": "digest", "slack_configs": [{**_slack(hook), "send_resolved": False}]},
     ]
+    if told:
+        receivers = [{"name": each["name"], "webhook_configs": [{"url": told}]} for each in receivers]
     config: dict[str, Any] = {
         "route": {
             "receiver": "channel",

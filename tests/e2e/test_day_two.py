@@ -14,7 +14,7 @@ from ops.drill.drills import DRILLS
 from ops.drill.report import Report, now_text
 from ops.drill.stage import Stage
 from ops.drill.trades import Trades
-from ops.drill.watch import Watch, watching
+from ops.drill.watch import NEEDED, Watch, watching
 from ops.observability.render import NAME, SUFFIXES, expressions
 from tests.collector import Collector, Span, one_collector
 from tests.e2e.running import Running
@@ -24,13 +24,9 @@ from titan.metrics import METRICS
 pytestmark = pytest.mark.e2e
 __all__ = ["one_collector"]
 LATE = {
-    # Set by events that a healthy minute of paper trading need not have.
-    "titan_brain_veto_total",
     # Set by the first signal, order or round trip of a seeded market, whenever that comes.
     "titan_order_latency_seconds", "titan_execution_ack_latency_ms", "titan_position_pnl_usd", "titan_order_fill_rate",
-    "titan_brain_decisions_total", "titan_decision_latency_ms", "titan_brain_signal_processing_latency_ms", "titan_signals_total",
-    "titan_scavenger_traps_detected_total", "titan_scavenger_signals_generated_total", "titan_scavenger_validation_results_total",
-    "titan_scavenger_ipc_messages_total", "titan_ipc_messages_total", "titan_router_follow_lag_seconds",
+    "titan_decision_latency_ms", "titan_brain_signal_processing_latency_ms", "titan_router_follow_lag_seconds",
 }  # fmt: skip
 
 
@@ -42,8 +38,8 @@ def traces_url(one_collector: Collector) -> str:
 @pytest.fixture(scope="module")
 def watch(running: Running) -> Iterator[Watch]:
     """A real Prometheus over the run; no alert waits before it fires."""
-    if find("prometheus") is None:
-        pytest.skip("prometheus is not here: run .venv/bin/python ops/build/tools.py")
+    if any(find(name) is None for name in NEEDED):
+        pytest.skip(f"{' or '.join(NEEDED)} is not here: run .venv/bin/python ops/build/tools.py")
     # On paper there is no second router.
     with watching(running.runtime, standby=False, patient=False, interval="3s") as made:
         eventually(made.all_up, "every listener is scraped", 90)

@@ -52,6 +52,14 @@ async def test_the_venues_ledger_is_read_in_our_own_words(live: LiveVenue) -> No
     assert truth.wallet == Decimal(100_000) - sum(fill.fee for fill in truth.fills)
 
 
+async def test_a_market_jumps_and_one_that_no_market_makes_is_refused(live: LiveVenue) -> None:
+    venue = admin_of(live)
+    await venue.jump(SYMBOL, Decimal("0.5"))
+    assert live.venue.jumps
+    with pytest.raises(ValueError, match=r"factor 20 must be from 0\.1 to 10"):
+        await venue.jump(SYMBOL, Decimal(20))
+
+
 async def test_switches_are_set_counted_and_cleared(live: LiveVenue) -> None:
     venue = admin_of(live)
     assert await venue.answers()

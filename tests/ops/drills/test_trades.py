@@ -27,7 +27,9 @@ class Answers(Stage):
         self.sides: list[bool] = []
         self.resets: list[str] = []
 
-    def opening(self, size_usd: int = 200, *, sell: bool = False) -> tuple[bool, str]:
+    def opening(
+        self, size_usd: int = 200, *, sell: bool = False, limit: float = 0.0, stop_share: float = 0.05
+    ) -> tuple[bool, str]:
         self.sides.append(sell)
         answer = self._answers.pop(0)
         if isinstance(answer, Exception):
