@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.router.lease import Entry, Holder, Lease, Standing
+from actors.router.lease import LEASE_MS, LONGEST_SEND_MS, Entry, Holder, Lease, Record, Standing
 from ops.backup import take
 from ops.backup.journal import TERM_MARGIN, place_archive, place_journal, unpack_journal
 from ops.backup.manifest import Damaged, Kind
@@ -85,9 +85,9 @@ async def test_after_a_restore_no_leader_of_before_can_send_however_often_it_had
     path = write_journal(home, 3)
     (snapshot,) = await journal_backup(home)
     # The leader of before: its lease on the bus has a term that neither the snapshot nor the ledger knows.
-    old = lease_of(1)
-    old.saw(None, 0)
-    old.lead(snapshot.manifest.term + restarts)
+    old, term = lease_of(1), snapshot.manifest.term + restarts
+    old.saw(Entry(Record(term - 1, 9, lease_of(9).me), 1), 0)
+    old.lead(term)
     old.granted(old.claiming(), 1, 0)
     assert old.may_raise(1)
     with unpack_journal(snapshot) as plain:
@@ -102,10 +102,13 @@ async def test_after_a_restore_no_leader_of_before_can_send_however_often_it_had
         journal.close()
     write = fresh.claiming()
     fresh.granted(write, 2, 2)
-    assert fresh.may_raise(3)
     old.saw(Entry(write.record, 2), 3)
     assert (old.standing(3), old.may_raise(3), old.may_lower(3)) == (Standing.FENCED, False, False)
+    # Its term is far beyond the one it found, so it lets the last sends of whoever led in between run out.
+    for now_ms in range(3, 3 + LEASE_MS + LONGEST_SEND_MS, 500):
+        fresh.granted(fresh.claiming(), now_ms, now_ms)
+    assert fresh.may_raise(3 + LEASE_MS + LONGEST_SEND_MS)
     late = lease_of(3)
-    late.saw(Entry(write.record, 2), 4)
+    late.saw(fresh.entry, 4)
     with pytest.raises(ValueError, match="does not follow"):
         late.lead(old.term)
