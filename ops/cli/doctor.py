@@ -21,6 +21,7 @@ import typer
 
 from ops.cli.client import connect, home_of
 from ops.cli.control import Home, Json
+from ops.cli.journal import journal_of
 from ops.cli.output import emit, show, table
 from ops.cli.plan import policy_file
 from supervisors.state import Stage, read_state
@@ -160,8 +161,8 @@ def ray() -> Check:
 
 
 def secrets(home: Path) -> Iterator[Check]:
-    """Secrets are readable by their owner only."""
-    candidates = [Path(".env"), home / "run" / "runtime.json", home / "run" / "launch.json"]
+    """Secrets and the journal are readable by their owner only."""
+    candidates = [Path(".env"), home / "run" / "runtime.json", home / "run" / "launch.json", journal_of(home)]
     folder = home / "run" / "secrets"
     if folder.is_dir():
         candidates.extend(sorted(folder.iterdir()))

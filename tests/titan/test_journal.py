@@ -109,6 +109,22 @@ def test_a_missing_row_is_found(path: Path) -> None:
         Journal.open(path)
 
 
+def test_nobody_else_can_read_it_or_what_lies_beside_it(path: Path) -> None:
+    old = os.umask(0o022)
+    try:
+        journal = Journal.open(path)
+        journal.append([row(1)])
+        files = sorted(path.parent.glob(f"{path.stem}*"))
+        assert {file.suffix for file in files} >= {".db", ".db-wal", ".tail"}
+        assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
+        journal.close()
+        path.chmod(0o644)
+        Journal.open(path).close()
+        assert path.stat().st_mode & 0o777 == 0o600
+    finally:
+        os.umask(old)
+
+
 def test_a_torn_last_row_is_cut_and_reported(path: Path) -> None:
     filled(path, 5)
     edit(path, "UPDATE journal SET payload = ? WHERE seq = 5", b'{"te')

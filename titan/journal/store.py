@@ -256,6 +256,11 @@ class Journal:
         self._lock = descriptor
 
     def _open_database(self) -> None:
+        tail = self.path.with_suffix(".tail")
+        for path in (self.path, tail):
+            # SQLite gives its own files beside the first the mode of that one.
+            path.touch(mode=0o600)
+            path.chmod(0o600)
         self._database = sqlite3.connect(self.path, isolation_level=None, timeout=2.0, check_same_thread=False)
         execute = self._database.execute
         execute("PRAGMA journal_mode = WAL")
@@ -265,7 +270,6 @@ class Journal:
         execute("PRAGMA locking_mode = NORMAL")
         self._database.executescript(_SCHEMA)
         execute(_MARK_FORMAT, (FORMAT,))
-        tail = self.path.with_suffix(".tail")
         with tail.open("ab") as stream:
             if stream.tell() < TAIL_BYTES:
                 # Real bytes, not a hole: writing into a mapped hole on a full disk kills the process.
