@@ -11,10 +11,12 @@ from typing import Literal
 
 from google.protobuf.message import Message
 
+from titan.values import value
+
 Severity = Literal["CRITICAL", "WARNING", "INFO"]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Publish:
     """Put a message on the bus. `durable` waits for the stream's acknowledgement."""
 

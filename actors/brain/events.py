@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from actors.brain.governance import Mode
 from protos import brain_pb2, market_pb2, trading_pb2
 from titan.effects import Publish, RaiseAlert, SetTimer
+from titan.values import value
 
 BUDGET_TIMER = "budgets"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SignalReceived:
     """A phase proposes; signature, subject and age of the envelope are already verified."""
 
@@ -113,7 +114,7 @@ Event = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Announce:
     """Publish a decision, with the wall time it took filled in."""
 

@@ -6,7 +6,7 @@ cent; a size that would move the market further is never sent in a freer manner.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 
 from actors.brain.outcome import Veto
@@ -24,12 +24,13 @@ from titan.algos import (
 from titan.codes import VetoCode
 from titan.model import Execution, OrderType, Side, Signal, Style
 from titan.money import BPS, ONE, text_of
+from titan.values import value
 
 CENT = Decimal("0.01")
 TAKING = frozenset({OrderType.MARKET, OrderType.IOC})
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Manner:
     """The signal as it will be ordered, and what the decision says about it."""
 
@@ -39,10 +40,16 @@ class Manner:
 
 def route_of(state: BrainState, signal: Signal) -> Route:
     """Where a signal's order goes. Raises Veto when nowhere."""
-    try:
-        return route(signal.venue, signal.phase, state.config.routing, dict.fromkeys(state.config.all_venues, ""))
-    except NoVenue as error:
-        raise Veto(VetoCode.VENUE_UNAVAILABLE, f"VENUE_UNAVAILABLE: {error}") from None
+    asked = signal.venue, signal.phase
+    found = state.routes.get(asked)
+    if found is None:
+        try:
+            found = route(*asked, state.config.routing, dict.fromkeys(state.config.all_venues, ""))
+        except NoVenue as error:
+            raise Veto(VetoCode.VENUE_UNAVAILABLE, f"VENUE_UNAVAILABLE: {error}") from None
+        # The rules and the venues stay as they are for the whole run.
+        state.routes[asked] = found
+    return found
 
 
 def portions(state: BrainState, where: Route, size: Decimal) -> list[tuple[str, Decimal]]:

@@ -29,7 +29,7 @@ from actors.brain.sizing import leverage_cap
 from actors.brain.surprise import Surprise
 from actors.brain.tail import TailConstraints, TailMode, tail_constraints
 from titan import subjects
-from titan.algos import Impact
+from titan.algos import Impact, Route
 from titan.clock import Now
 from titan.codes import TradingState
 from titan.effects import Publish, RaiseAlert
@@ -88,6 +88,7 @@ class BrainState:
         self.quotes: dict[str, Quote] = {}
         self.volumes: dict[str, Decimal] = {}
         self.routed: dict[str, int] = {}
+        self.routes: dict[tuple[str, Phase], Route] = {}
         self.impacts: dict[Impact, int] = {}
         self.tails: dict[str, Tail] = {}
         self.approvals: OrderedDict[str, Approved] = OrderedDict()

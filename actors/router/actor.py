@@ -282,7 +282,7 @@ class Router(Actor):
         if self._performer is None:
             await self._venue.close()
             return
-        await self._outbox.drained(ANNOUNCE_PATIENCE_S)
+        await self._performer.told(ANNOUNCE_PATIENCE_S)
         self._outbox.note()
         await self._venue.close()
         await self._tenure.release()

@@ -68,12 +68,14 @@ class Performer:
         self._writer: JournalWriter
         self._events: deque[Event] = deque()
         self._performing = False
+        self._telling = False
         self._state_due = False
 
     def begin(self, writer: JournalWriter) -> None:
         """Writes the row that opens this leader's term. To be called once, before any event."""
         self._writer = writer
         self._perform(self._core.start(self._actor.clock.now(), os.getpid()))
+        self.tell()
 
     @property
     def journal_healthy(self) -> bool:
@@ -92,6 +94,23 @@ class Performer:
                 self._actor.advance()
         finally:
             self._performing = False
+            self._tell_later()
+
+    def _tell_later(self) -> None:
+        # What an order's send has begun goes first on the loop: telling of its row costs as much as writing it.
+        if self._writer.untold and not self._telling:
+            self._telling = True
+            asyncio.get_running_loop().call_soon(self.tell)
+
+    def tell(self) -> None:
+        """Tells the bus and the followers of the rows that were written."""
+        self._telling = False
+        self._writer.tell()
+
+    async def told(self, timeout_s: float) -> None:
+        """Tells of everything written, and waits until the bus has it, or for so long."""
+        self.tell()
+        await self._outbox.drained(timeout_s)
 
     def link_of(self, name: Literal["bus", "journal", "lease"]) -> Callable[[bool, str], None]:
         """What tells the core whether a link it depends on stands."""

@@ -1,7 +1,8 @@
 """Writes the core's rows and hands them to the outbox; outlives a disk that is full.
 
 Guarantees: rows reach the journal in sequence; rows that could not be written are kept and written first when it is
-possible again; `healthy` is False as long as any row waits, and no opening may leave then.
+possible again; `healthy` is False as long as any row waits, and no opening may leave then. Rows are told of when `tell` is
+called, after they are written and in their order; what was not told before a crash the next leader tells.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class JournalWriter:
         self._rejections = metrics.counter("titan_execution_risk_rejections_total")
         self._changed = changed
         self._waiting: list[Row] = []
+        self._untold: list[Row] = []
 
     @property
     def healthy(self) -> bool:
@@ -57,7 +59,7 @@ class JournalWriter:
             self._waiting.extend(rows)
             self._changed(False, str(error))
             return
-        self._announce(rows)
+        self._untold.extend(rows)
 
     def retry(self) -> None:
         """Tries again to write what waits."""
@@ -68,14 +70,24 @@ class JournalWriter:
         except JournalFailed:
             return
         rows, self._waiting = self._waiting, []
-        self._announce(rows)
+        self._untold.extend(rows)
+        self.tell()
         self._changed(True, "")
 
     def sync(self) -> None:
         """Makes every written row outlive a power loss. Blocks: call it on a thread. Raises JournalFailed."""
         self._journal.sync()
 
-    def _announce(self, rows: Sequence[Row]) -> None:
+    @property
+    def untold(self) -> bool:
+        """Whether rows were written that nobody was told of."""
+        return bool(self._untold)
+
+    def tell(self) -> None:
+        """Tells the outbox and the followers of what was written."""
+        rows, self._untold = self._untold, []
+        if not rows:
+            return
         term = self._journal.term
         self._outbox.put(StoredRow(row.seq, term, row.kind, row.payload, b"", row.ts_ms) for row in rows)
         self._told(rows)

@@ -8,10 +8,10 @@ Source: reference/execution.md section 1.10.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 
 from titan.money import ZERO, floor_to
+from titan.values import value
 
 WEIGHT_STEP = Decimal("0.0001")
 
@@ -20,7 +20,7 @@ class Unsplittable(ValueError):
     """No target can take the quantity."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Target:
     """Where a portion may go. `lot` and `min_qty` are in the unit of the quantity, `min_notional` in that times the price."""
 

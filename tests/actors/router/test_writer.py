@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,13 @@ def empty_disk(journal: Journal) -> None:
     journal._database.execute("PRAGMA max_page_count = 1000000")
 
 
+def write(journal: Journal, outbox: Outbox, rows: Sequence[Row]) -> None:
+    """Writes rows and tells of them."""
+    writer = JournalWriter(journal, outbox, Metrics(), lambda up, detail: None)
+    writer.append(rows)
+    writer.tell()
+
+
 def big(seq: int) -> Row:
     return Row(seq, "start", b'{"x":"' + b"y" * 20_000 + b'"}', 1)
 
@@ -74,6 +81,7 @@ async def test_rows_that_could_not_be_written_are_written_first_when_it_is_possi
     assert not writer.healthy
     writer.append([big(3)])
     writer.retry()
+    writer.tell()
     assert (writer.waiting, journal.last_seq, len(outbox)) == (2, 1, 1)
     empty_disk(journal)
     writer.retry()
@@ -105,8 +113,7 @@ async def test_events_are_announced_in_order_and_remembered(journal: Journal) ->
     bus, bottle = FakeBus(), Bottle().begin()
     bottle.open()
     outbox = outbox_of(bus, journal)
-    writer = JournalWriter(journal, outbox, Metrics(), lambda up, detail: None)
-    writer.append(bottle.rows)
+    write(journal, outbox, bottle.rows)
     task = asyncio.create_task(outbox.run())
     assert await outbox.drained(5)
     task.cancel()
@@ -115,12 +122,26 @@ async def test_events_are_announced_in_order_and_remembered(journal: Journal) ->
     assert len(bus.sent) == 5
 
 
+async def test_nobody_is_told_of_a_row_before_it_is_asked_for_and_then_in_order(journal: Journal) -> None:
+    told: list[int] = []
+    outbox = outbox_of(FakeBus(), journal)
+    writer = JournalWriter(
+        journal, outbox, Metrics(), lambda up, detail: None, lambda rows: told.extend(row.seq for row in rows)
+    )
+    for seq in (1, 2):
+        writer.append([big(seq)])
+    assert (writer.untold, journal.last_seq, len(outbox), told) == (True, 2, 0, [])
+    writer.tell()
+    writer.tell()
+    assert (writer.untold, len(outbox), told) == (False, 2, [1, 2])
+
+
 async def test_events_wait_for_a_bus_that_is_away(journal: Journal) -> None:
     bus, bottle = FakeBus(), Bottle().begin()
     bus.away = 3
     bottle.open()
     outbox = outbox_of(bus, journal)
-    JournalWriter(journal, outbox, Metrics(), lambda up, detail: None).append(bottle.rows)
+    write(journal, outbox, bottle.rows)
     task = asyncio.create_task(outbox.run())
     assert await outbox.drained(5)
     task.cancel()
@@ -134,7 +155,7 @@ async def test_what_was_not_announced_is_announced_after_a_restart_with_the_same
     bottle, first, second = Bottle().begin(), FakeBus(), FakeBus()
     bottle.open()
     outbox = outbox_of(first, journal)
-    JournalWriter(journal, outbox, Metrics(), lambda up, detail: None).append(bottle.rows)
+    write(journal, outbox, bottle.rows)
     task = asyncio.create_task(outbox.run())
     assert await outbox.drained(5)
     task.cancel()
@@ -151,7 +172,7 @@ async def test_a_bus_that_never_comes_back_is_not_waited_for_at_the_end(journal:
     bus, bottle = FakeBus(), Bottle().begin()
     bus.away = 10_000
     outbox = outbox_of(bus, journal)
-    JournalWriter(journal, outbox, Metrics(), lambda up, detail: None).append(bottle.rows)
+    write(journal, outbox, bottle.rows)
     task = asyncio.create_task(outbox.run())
     assert not await outbox.drained(0.05)
     task.cancel()
@@ -162,7 +183,7 @@ async def test_a_bus_that_never_comes_back_is_not_waited_for_at_the_end(journal:
 async def test_a_defect_in_announcing_ends_the_task(journal: Journal) -> None:
     bottle = Bottle().begin()
     outbox = outbox_of(BrokenBus(), journal)
-    JournalWriter(journal, outbox, Metrics(), lambda up, detail: None).append(bottle.rows)
+    write(journal, outbox, bottle.rows)
     with pytest.raises(RuntimeError, match="a defect"):
         await asyncio.wait_for(outbox.run(), 5)
 
@@ -170,7 +191,7 @@ async def test_a_defect_in_announcing_ends_the_task(journal: Journal) -> None:
 async def test_a_mark_that_cannot_be_kept_is_no_reason_to_stop(journal: Journal) -> None:
     bus, bottle = FakeBus(), Bottle().begin()
     outbox = outbox_of(bus, journal)
-    JournalWriter(journal, outbox, Metrics(), lambda up, detail: None).append(bottle.rows)
+    write(journal, outbox, bottle.rows)
     journal._database.execute("PRAGMA query_only = 1")
     task = asyncio.create_task(outbox.run())
     assert await outbox.drained(5)
