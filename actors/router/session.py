@@ -304,6 +304,7 @@ class VenueSession:
     async def recover(self, unsettled: Iterable[Order], halt_reason: str = "") -> RecoveryReport:
         """Asks for everything that happened since the cursor. Retries for as long as the venue is away."""
         wanted = list(unsettled)
+        self._venue.remember(wanted)
         attempt = 0
         while True:
             try:

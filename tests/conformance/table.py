@@ -30,6 +30,12 @@ How to add one: [add-a-venue.md](add-a-venue.md).
 ## What differs
 
 """
+PLANS = """
+Orders that wait for a price are plan orders at MEXC. It keeps no client id of theirs, nor of the order that one becomes, so the
+adapter knows them by their number, and one whose answer was lost by its shape: symbol, side, contracts, trigger, limit price;
+not there before it was sent, and no other order's. For that it reads what waits before it sends. The local server does not end a
+plan order after seven days as MEXC does; the router then sees it cancelled, and sets a stop of a position again.
+"""
 
 
 def profile(name: str) -> VenueProfile:
@@ -73,7 +79,7 @@ def _in_order() -> list[Card]:
 
 def render() -> str:
     """The page."""
-    text = HEAD + _differences() + "\n## Cards\n"
+    text = HEAD + _differences() + PLANS + "\n## Cards\n"
     for group, cards in groupby(_in_order(), key=lambda card: card.group):
         text += f"\n### {group}\n\n" + _row("Card", "Sequence and criteria", *VENUES)
         text += _row("---", "---", *("---" for _ in VENUES))

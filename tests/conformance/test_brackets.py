@@ -15,7 +15,8 @@ from protos import trading_pb2 as pb
 from tests.actors.router.live import World, world
 from tests.conformance.bench import VENUES
 from tests.waiting import until
-from titan.model import Action, Side, Target, Terms
+from titan.model import Action, OrderRole, Side, Target, Terms
+from titan.venues.adapters import make_venue
 
 
 async def _targets(here: World) -> list[dict[str, Any]]:
@@ -61,5 +62,57 @@ async def test_a_bracket_stands_survives_its_router_and_goes_with_its_position(n
         await until(gone, "no target without its position")
         sent = [row["link_id"] for row in await here.ledger("orders") if row["link_id"] in before]
         assert sorted(sent) == sorted(before)
+        assert here.router is not None
+        assert await here.router.stop() == 0
+
+
+async def test_a_stop_that_vanished_is_set_again_and_found_where_the_venue_keeps_no_id_of_ours(open_dir: Path) -> None:
+    async with world(open_dir, speaks="mexc") as here:
+        await here.start_router()
+        entry = await here.intent()
+        await here.order(entry)
+        assert (await here.settled(entry.intent_id)).state == pb.ORDER_STATE_FILLED
+        held = await here.venue_position()
+
+        async def waiting() -> list[dict[str, Any]]:
+            return [row for row in await here.ledger("orders") if row["status"] == "Untriggered"]
+
+        [attached] = await waiting()
+        here.proxy.mode = "drop"
+        venue = make_venue(here.runtime.venue)
+        try:
+            await venue.load_instruments()
+            [stop] = [one for one in await venue.open_orders() if one.role is OrderRole.STOP]
+            await venue.cancel(entry.symbol, "", stop.venue_order_id)
+        finally:
+            await venue.close()
+
+        async def again() -> bool:
+            found = await waiting()
+            return len(found) == 1 and found[0]["order_id"] != attached["order_id"]
+
+        await until(again, "a stop in the place of the one that vanished")
+        [renewed] = await waiting()
+        assert (renewed["reduce_only"], Decimal(str(renewed["qty"]))) == (True, held)
+        assert renewed["trigger_price"] == attached["trigger_price"]
+        # Its answer was lost, and the router dies before it may have asked.
+        await here.kill_router()
+        here.proxy.mode = "pass"
+        await here.start_router()
+        assert [row["order_id"] for row in await waiting()] == [renewed["order_id"]]
+        await here.told()
+        out = await here.intent(Side.SELL, action=Action.CLOSE, stop_price=None)
+        await here.order(out)
+        assert (await here.settled(out.intent_id)).state == pb.ORDER_STATE_FILLED
+
+        async def gone() -> bool:
+            return not await waiting()
+
+        await until(gone, "no stop without its position")
+        assert await here.venue_position() == 0
+        orders = [row for row in await here.journal() if row["kind"] == "order"]
+        assert "EXTERNAL" not in {row["role"] for row in orders}
+        named = {row["client_order_id"] for row in orders if str(row["venue_order_id"]).startswith("plan-")}
+        assert len(named) == 1
         assert here.router is not None
         assert await here.router.stop() == 0

@@ -1,4 +1,4 @@
-"""Cards C51 to C57: orders of further types, and what a venue that does not take one says."""
+"""Cards C51 to C60: orders of further types, and what a venue that does not take one says."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from tests.conformance.bench import BTC, FAR_MS, Bench, limit, order
 from tests.conformance.cards import card
 from tests.titan.paper.house import T0, trade
 from titan.codes import RejectCode
-from titan.errors import Rejected
+from titan.errors import Ambiguous, Rejected
 from titan.model import Order, OrderRole, OrderState, OrderType, Side
 from titan.venues.base import Protection
 
 D = Decimal
 TYPES = "Order types"
-NO = {"binance": "refused, not offered", "mexc": "refused, not offered"}
-NOT_MEXC = {"mexc": "refused, not offered"}
+NOT_BINANCE = {"binance": "refused, not offered"}
 
 
 async def _refused(b: Bench, wanted: Order) -> bool:
@@ -54,9 +53,7 @@ async def fill_or_kill(b: Bench) -> None:
     assert (await _found(b, less))[:2] == (OrderState.FILLED, D("0.5"))
 
 
-@card(
-    "C52", TYPES, "A stop order waits for its price, is seen waiting with its trigger, and fires once", instead=NOT_MEXC
-)
+@card("C52", TYPES, "A stop order waits for its price, is seen waiting with its trigger, and fires once")
 async def stop_market(b: Bench) -> None:
     entry = _waiting(OrderType.STOP_MARKET, Side.BUY, "105")
     if await _refused(b, entry):
@@ -69,7 +66,7 @@ async def stop_market(b: Bench) -> None:
     assert [one.client_order_id for one in await b.venue.executions(0, FAR_MS)] == [entry.client_order_id]
 
 
-@card("C53", TYPES, "A stop-limit order rests at its price once its trigger was reached", instead=NO)
+@card("C53", TYPES, "A stop-limit order rests at its price once its trigger was reached", instead=NOT_BINANCE)
 async def stop_limit(b: Bench) -> None:
     entry = _waiting(OrderType.STOP_LIMIT, Side.BUY, "105", price=D(90))
     if await _refused(b, entry):
@@ -82,7 +79,7 @@ async def stop_limit(b: Bench) -> None:
     assert (await _found(b, entry))[:2] == (OrderState.FILLED, D("0.1"))
 
 
-@card("C54", TYPES, "A take-profit, market or limit, closes at its price and only closes", instead=NOT_MEXC)
+@card("C54", TYPES, "A take-profit, market or limit, closes at its price and only closes")
 async def take_profit(b: Bench) -> None:
     away = _waiting(OrderType.TAKE_PROFIT_MARKET, Side.SELL, "110", reduce_only=True)
     if await _refused(b, away):
@@ -99,7 +96,7 @@ async def take_profit(b: Bench) -> None:
     assert sum(one.quantity for one in await b.venue.positions()) == D("0.2") - D("0.1") * len(taken)
 
 
-@card("C55", TYPES, "A waiting order is moved where the venue can, and is cancelled by its client id", instead=NOT_MEXC)
+@card("C55", TYPES, "A waiting order is moved where the venue can, and is cancelled by its client id")
 async def moved_trigger(b: Bench) -> None:
     await b.venue.submit(order(quantity="0.2"))
     stop = _waiting(OrderType.STOP_MARKET, Side.SELL, "80", quantity=D("0.2"), reduce_only=True)
@@ -143,3 +140,66 @@ async def moved_protection(b: Bench) -> None:
 @card("C57", TYPES, "A type that no venue takes is refused with its code before anything is sent")
 async def unknown_type(b: Bench) -> None:
     assert await _refused(b, _waiting(OrderType.TRAILING_STOP, Side.SELL, "90", reduce_only=True))
+
+
+@card(
+    "C58", TYPES, "The answer to a waiting order is lost: one order, found by its client id, by a new adapter as well"
+)
+async def lost_answer_of_a_waiting_order(b: Bench) -> None:
+    sent = _waiting(OrderType.STOP_MARKET, Side.BUY, "105")
+    await b.fault("lost_answer", "place")
+    with pytest.raises(Ambiguous):
+        await b.venue.submit(sent)
+    assert [one.client_order_id for one in await b.venue.open_orders()] == [sent.client_order_id]
+    anew = await b.other()
+    await anew.load_instruments()
+    anew.remember([sent])
+    names = set()
+    for venue in (b.venue, anew):
+        found = await venue.find_order(BTC, sent.client_order_id)
+        assert found is not None
+        assert (found.state, found.trigger_price) == (OrderState.OPEN, D(105))
+        names.add((found.client_order_id, found.venue_order_id))
+    b.feed(trade(105, 1, "buy", ts=T0 + 2000))
+    for venue in (b.venue, anew):
+        [done] = await venue.executions(0, FAR_MS)
+        assert done.client_order_id == sent.client_order_id
+    assert len(b.orders()) == len(names) == 1
+
+
+@card(
+    "C59",
+    TYPES,
+    "Of waiting orders that are alike, one of them in doubt, each is found as itself, and what never came is not",
+)
+async def waiting_orders_alike(b: Bench) -> None:
+    first, lost, never = (_waiting(OrderType.STOP_MARKET, Side.BUY, "105") for _ in range(3))
+    ack = await b.venue.submit(first)
+    await b.fault("lost_answer", "place")
+    with pytest.raises(Ambiguous):
+        await b.venue.submit(lost)
+    found = await b.venue.find_order(BTC, lost.client_order_id)
+    assert found is not None
+    assert found.venue_order_id != ack.venue_order_id
+    await b.fault("drop", "place")
+    with pytest.raises(Ambiguous):
+        await b.venue.submit(never)
+    assert await b.venue.find_order(BTC, never.client_order_id) is None
+    await b.venue.cancel(BTC, lost.client_order_id, "")
+    [left] = await b.venue.open_orders()
+    assert (left.client_order_id, left.venue_order_id) == (first.client_order_id, ack.venue_order_id)
+    assert (await _found(b, lost))[0] is OrderState.CANCELED
+
+
+@card("C60", TYPES, "What a waiting order became is cancelled under the id that it waited under", instead=NOT_BINANCE)
+async def cancelled_after_its_trigger(b: Bench) -> None:
+    entry = _waiting(OrderType.STOP_LIMIT, Side.BUY, "105", price=D(90))
+    if await _refused(b, entry):
+        return
+    ack = await b.venue.submit(entry)
+    b.feed(trade(105, 1, "buy", ts=T0 + 2000))
+    [resting] = await b.venue.open_orders()
+    assert (resting.client_order_id, resting.venue_order_id) == (entry.client_order_id, ack.venue_order_id)
+    await b.venue.cancel(BTC, entry.client_order_id, ack.venue_order_id)
+    assert (await _found(b, entry))[0] is OrderState.CANCELED
+    assert await b.venue.open_orders() == []

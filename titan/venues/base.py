@@ -7,7 +7,7 @@ happened; look it up, never resend). Never: a venue's vocabulary beyond this roo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -173,6 +173,10 @@ class Venue(Protocol):
 
     async def load_instruments(self) -> Sequence[Instrument]:
         """Everything tradable, with its filters. Measures the venue's clock."""
+        ...
+
+    def remember(self, orders: Iterable[Order]) -> None:
+        """Tells of unsettled orders that a former incarnation sent, for venues that keep no client id of some."""
         ...
 
     async def submit(self, order: Order) -> VenueAck:

@@ -31,7 +31,14 @@ ORDER_TYPES = {
     **{code: kind for kind, code in TYPE_CODES.items()},
     6: OrderType.MARKET,
 }
-TIME_IN_FORCE = {kind: str(code) for kind, code in TYPE_CODES.items()}
+# What a plan order becomes when its price comes.
+PLAN_CODES = {
+    OrderType.STOP_MARKET: 5,
+    OrderType.STOP_LIMIT: 1,
+    OrderType.TAKE_PROFIT_MARKET: 5,
+    OrderType.TAKE_PROFIT_LIMIT: 1,
+}
+TIME_IN_FORCE = {kind: str(code) for kind, code in (TYPE_CODES | PLAN_CODES).items()}
 STATES = {
     1: OrderState.OPEN,
     2: OrderState.OPEN,
@@ -55,7 +62,7 @@ def order_request(order: Order, venue_symbol: str, contract: Decimal) -> dict[st
 
     Raises Rejected for an order type that MEXC does not take, and for a part of a contract.
     """
-    kind = TYPE_CODES.get(order.order_type)
+    kind = TYPE_CODES.get(order.order_type) or PLAN_CODES.get(order.order_type)
     if kind is None:
         raise Rejected(RejectCode.ORDER_TYPE_UNSUPPORTED, f"mexc takes no {order.order_type.value} order of its own")
     volume = order.quantity / contract
@@ -72,7 +79,7 @@ def order_request(order: Order, venue_symbol: str, contract: Decimal) -> dict[st
         "positionMode": ONE_WAY,
         "externalOid": order.client_order_id,
     }
-    if order.price is not None and order.order_type is not OrderType.MARKET:
+    if order.price is not None and order.order_type.names_price:
         request["price"] = number(order.price)
     if order.stop_price is not None:
         request["stopLossPrice"] = number(order.stop_price)
@@ -116,7 +123,7 @@ def instrument(raw: Raw, venue: str) -> Instrument:
 
 def venue_order(raw: Raw, symbol: str, contract: Decimal) -> VenueOrder:
     """An entry of the order endpoints or the order channel."""
-    side, reduce_only = _side(raw)
+    side, reduce_only = side_of(raw)
     quantity, filled = _number(raw, "vol") * contract, _number(raw, "dealVol") * contract
     state = _state(STATES, raw)
     if state is OrderState.OPEN and filled > 0:
@@ -185,7 +192,7 @@ def deal(raw: Raw, symbol: str, contract: Decimal, client_order_id: str) -> Venu
         client_order_id=client_order_id,
         kind=ExecutionKind.TRADE,
         symbol=symbol,
-        side=_side(raw)[0],
+        side=side_of(raw)[0],
         price=_number(raw, "price"),
         quantity=_number(raw, "vol") * contract,
         fee=_number(raw, "fee"),
@@ -249,6 +256,12 @@ def wallet(raws: list[Raw], currency: str = "USDT") -> VenueWallet:
     raise ValueError(f"the account holds no {currency}; fund it, or name its settlement currency")
 
 
+def has_name(raw: Raw) -> bool:
+    """Whether a client named the order; `_m_` begins the names that MEXC makes up."""
+    name = str(raw.get("externalOid") or "")
+    return name != "" and not name.startswith("_m_")
+
+
 def _number(raw: Raw, name: str) -> Decimal:
     return dec(str(raw.get(name) or "0"))
 
@@ -258,7 +271,8 @@ def _set(raw: Raw, name: str) -> Decimal | None:
     return None if value == 0 else value
 
 
-def _side(raw: Raw) -> tuple[Side, bool]:
+def side_of(raw: Raw) -> tuple[Side, bool]:
+    """The side of an entry, and whether it only closes. Raises ValueError for an unknown code."""
     try:
         return SIDES[int(raw["side"])]
     except KeyError:

@@ -20,7 +20,7 @@ from titan import symbols
 from titan.codes import RejectCode
 from titan.errors import Ambiguous, Rejected, Transient
 from titan.instruments import Instrument
-from titan.model import OrderState
+from titan.model import Order, OrderState
 from titan.runtime import VenueAddress
 from titan.venues.base import ExecutionKind, VenueCapabilities, VenueExecution, VenueOrder
 from titan.venues.errors import ClockRefused, ErrorRules, translate
@@ -138,6 +138,9 @@ class RestVenue:
         return Transient(f"{failure}; our clock is {after} ms ahead, {before} ms were assumed", retry_after_s=0.0)
 
     # names
+
+    def remember(self, orders: Iterable[Order]) -> None:
+        """Nothing to learn: the venue keeps our client ids."""
 
     def _list(self, found: Sequence[Instrument]) -> Sequence[Instrument]:
         self._instruments = {one.symbol: one for one in found}

@@ -37,7 +37,12 @@ from titan.testing import runtime_for_tests
 ROOT = Path(__file__).resolve().parents[3]
 BTC = "BTC/USDT:USDT"
 SPEED = 20.0
-CREATES = ("/v5/order/create", "/fapi/v1/order", "/api/v1/private/order/create")
+CREATES = (
+    "/v5/order/create",
+    "/fapi/v1/order",
+    "/api/v1/private/order/create",
+    "/api/v1/private/planorder/place/v2",
+)
 
 
 class Proxy:

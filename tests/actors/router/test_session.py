@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -70,6 +70,9 @@ class ScriptedVenue:
 
     async def load_instruments(self) -> Sequence[Instrument]:
         return []
+
+    def remember(self, orders: Iterable[Order]) -> None:
+        self.calls.append(("remember", *(each.client_order_id for each in orders)))
 
     async def submit(self, order: Order) -> VenueAck:
         found: VenueAck = self._answer("submit", VenueAck(order.client_order_id, "v1"), order.client_order_id)

@@ -14,9 +14,15 @@ from titan.paper.mexc.api import DEALS, ORDERS
 
 FRAMES = {ORDERS: FrameKind.ORDERS, DEALS: FrameKind.FILLS}
 PRIVATE = "/api/v1/private/"
-PLACES = ("order/create", "order/submit")
-CANCELS = ("order/cancel", "stoporder/cancel")
-SEARCHES = ("order/external/", "order/get/", "order/list/history_orders", "order/list/open_orders")
+PLACES = ("order/create", "order/submit", "planorder/place", "planorder/place/v2")
+CANCELS = ("order/cancel", "stoporder/cancel", "planorder/cancel")
+SEARCHES = (
+    "order/external/",
+    "order/get/",
+    "order/list/history_orders",
+    "order/list/open_orders",
+    "planorder/list/orders",
+)
 TIMES = ("ts", "timestamp", "createTime", "updateTime")
 
 

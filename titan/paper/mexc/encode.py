@@ -12,6 +12,7 @@ from titan.paper.account import Margin, Position
 from titan.paper.numbers import number_of, second_number_of
 from titan.paper.orders import (
     ZERO,
+    CancelType,
     Execution,
     Instrument,
     Order,
@@ -20,6 +21,7 @@ from titan.paper.orders import (
     Side,
     StopOrderType,
     TimeInForce,
+    TriggerBy,
 )
 
 Object = dict[str, object]
@@ -27,6 +29,7 @@ Object = dict[str, object]
 OPEN_LONG, CLOSE_SHORT, OPEN_SHORT, CLOSE_LONG = 1, 2, 3, 4
 TYPES = {TimeInForce.GTC: 1, TimeInForce.POST_ONLY: 2, TimeInForce.IOC: 3, TimeInForce.FOK: 4}
 MARKET, MARKET_AT_CURRENT = 5, 6
+TRENDS = {TriggerBy.LAST: 1, TriggerBy.MARK: 2, TriggerBy.INDEX: 3}
 
 
 def symbol_of(instrument: Instrument) -> str:
@@ -71,9 +74,14 @@ def is_guard(order: Order) -> bool:
     return order.stop_type.guards_position
 
 
+def is_plan(order: Order) -> bool:
+    """Whether an order was made as a plan order, which waits for its price."""
+    return order.stop_type is StopOrderType.STOP
+
+
 def is_plain(order: Order) -> bool:
-    """Whether the order endpoints show an order: not a stop or target before it fired."""
-    return not is_guard(order) or order.status not in (OrderStatus.UNTRIGGERED, OrderStatus.DEACTIVATED)
+    """Whether the order endpoints show an order: not what waits for a price, or was withdrawn before it."""
+    return order.status not in (OrderStatus.UNTRIGGERED, OrderStatus.DEACTIVATED)
 
 
 def order_state(order: Order) -> int:
@@ -111,6 +119,41 @@ def order_object(order: Order, one: Instrument) -> Object:
         "createTime": order.created_ms,
         "updateTime": order.updated_ms,
     }
+
+
+def plan_state(order: Order) -> int:
+    """1 waiting, 2 cancelled, 3 executed, 4 ended by the venue, 5 execution failed."""
+    if order.status is OrderStatus.UNTRIGGERED:
+        return 1
+    if order.status is OrderStatus.DEACTIVATED:
+        return 2 if order.cancel_type is CancelType.BY_USER else 4
+    return 5 if order.status is OrderStatus.REJECTED else 3
+
+
+def plan_object(order: Order, one: Instrument) -> Object:
+    """An entry of planorder/list/orders. MEXC keeps no id of the client's with it."""
+    market, state = order.type is OrderType.MARKET, plan_state(order)
+    shown: Object = {
+        "id": str(second_number_of(order.order_id)),
+        "symbol": symbol_of(one),
+        "leverage": 0,
+        "side": side_code(order.side, reduce_only=order.reduce_only),
+        "triggerPrice": number(order.trigger_price),
+        "triggerType": order.trigger_direction,
+        "vol": number(order.qty / one.lot),
+        "openType": 2,
+        "state": state,
+        "executeCycle": 2,
+        "trend": TRENDS[order.trigger_by],
+        "orderType": MARKET if market else TYPES[order.tif],
+        "errorCode": 0,
+        "orderId": str(number_of(order.order_id)) if state == 3 else "0",
+        "positionMode": 2,
+        "reduceOnly": order.reduce_only,
+        "createTime": order.created_ms,
+        "updateTime": order.updated_ms,
+    }
+    return shown if market else shown | {"price": number(order.price)}
 
 
 def stop_object(order: Order, one: Instrument, entry_number: int) -> Object:

@@ -15,7 +15,7 @@ from titan.paper.commands import CancelOrder, PlaceOrder, SetLeverage
 from titan.paper.ledger import Filter
 from titan.paper.mexc import encode
 from titan.paper.mexc.encode import Object
-from titan.paper.numbers import ALL, Numbers, number_of
+from titan.paper.numbers import ALL, Numbers, number_of, second_number_of
 from titan.paper.orders import (
     ExecType,
     Instrument,
@@ -35,6 +35,7 @@ EXTERNAL_OID = re.compile(r"[A-Za-z0-9_-]{1,32}\Z")
 NOT_EXIST, CANNOT_CANCEL = (2040, "order not exist"), (2041, "order state cannot be cancelled")
 SIDES = {1: (Side.BUY, False), 2: (Side.BUY, True), 3: (Side.SELL, False), 4: (Side.SELL, True)}
 TIFS = {code: tif for tif, code in encode.TYPES.items()}
+TRENDS = {code: by for by, code in encode.TRENDS.items()}
 MARKETS = (encode.MARKET, encode.MARKET_AT_CURRENT)
 MAX_SPAN_MS = 90 * 86_400_000
 
@@ -184,6 +185,60 @@ def cancel_stop(room: Room, params: Params) -> None:
         if order is None or order.status is not OrderStatus.UNTRIGGERED:
             raise ApiError(*NOT_EXIST)
         _cancel(room, order)
+
+
+def create_plan(room: Room, params: Params) -> str:
+    """POST planorder/place and planorder/place/v2: an order that waits for a price; the answer is its bare id."""
+    one = _instrument(room, params)
+    side, kind = params.integer("side", 0, 0, 9), params.integer("orderType", 0, 0, 9)
+    way, trend = params.integer("triggerType", 0, 0, 9), params.integer("trend", 0, 0, 9)
+    if side not in SIDES or kind not in (*TIFS, encode.MARKET) or way not in (1, 2) or trend not in TRENDS:
+        text = f"side {side}, orderType {kind}, triggerType {way}, trend {trend}"
+        raise ApiError(600, f"Parameter error: {text}")
+    if params.integer("executeCycle", 0, 0, 9) not in (1, 2):
+        raise ApiError(600, "Parameter error: executeCycle is 1 for 24 hours or 2 for 7 days")
+    market = kind == encode.MARKET
+    new = NewOrder(
+        symbol=one.id,
+        side=SIDES[side][0],
+        type=OrderType.MARKET if market else OrderType.LIMIT,
+        qty=params.decimal("vol") * one.lot,
+        price=Decimal(0) if market else params.decimal("price"),
+        tif=TimeInForce.GTC if market else TIFS[kind],
+        reduce_only=SIDES[side][1],
+        trigger_price=params.decimal("triggerPrice"),
+        trigger_direction=way,
+        trigger_by=TRENDS[trend],
+        stop_loss=params.decimal("stopLossPrice"),
+        take_profit=params.decimal("takeProfitPrice"),
+    )
+    reply = room.venue.execute(PlaceOrder(new))
+    if isinstance(reply, Refused):
+        raise _refusal(reply)
+    return str(second_number_of(reply.orders[0][0]))
+
+
+def cancel_plan(room: Room, params: Params) -> None:
+    """POST planorder/cancel: a list of symbols and ids, answered without data."""
+    for each in _list(params):
+        text = str(each.get("orderId", "")) if isinstance(each, dict) else ""
+        order_id = room.numbers.order_id_of_second(int(text)) if text.isdigit() else ""
+        order = _order(room, order_id)
+        if order is None or not encode.is_plan(order):
+            raise ApiError(*NOT_EXIST)
+        if order.status is not OrderStatus.UNTRIGGERED:
+            raise ApiError(*CANNOT_CANCEL)
+        _cancel(room, order)
+
+
+def plan_orders(room: Room, params: Params) -> list[Object]:
+    """GET planorder/list/orders: by symbol, states and time, newest first."""
+    start, end = _span(params)
+    wanted = {int(state) for state in params.text("states").split(",") if state.isdigit()}
+    found = Filter(symbol=_symbol_id(room, params), start_ms=start, end_ms=end, conditional=True)
+    rows = [row for row in room.venue.ledger.orders(found, ALL) if encode.is_plan(row)]
+    rows = [row for row in rows if not wanted or encode.plan_state(row) in wanted]
+    return [encode.plan_object(row, room.venue.core.symbols[row.symbol].instrument) for row in rows[_page(params)]]
 
 
 def _external(room: Room, one: Instrument, link: str) -> Order | None:
