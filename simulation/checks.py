@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from simulation.router import SimRouter
     from simulation.world import World
 
-# The poll reads every five seconds; an answer and a look-up later the books must have it.
+# The poll reads every five seconds; an answer and a look-up later the books must have it. A read that is never answered is
+# given up after the client's five seconds, and asked again.
 QUIET_MS = 6_500
 EARLY_MS = 1_500
 _EVENTS = {kind.value: kind for kind in OrderEventKind}
@@ -289,7 +290,7 @@ class Checks:
             self._differs_since = None
             return
         now = world.engine.t_ms
-        since = max(self._differs_since or now, world.venue.last_execution_ms)
+        since = max(self._differs_since or now, world.venue.last_execution_ms, world.venue.unanswered_until_ms)
         self._differs_since = since
         if now - since > QUIET_MS:
             held = {symbol: (state.held(symbol), size) for symbol, size in world.venue.sizes()}

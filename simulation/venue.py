@@ -93,6 +93,8 @@ class SimVenue:
         self.frame_faults: deque[tuple[Fault, int]] = deque()
         self.away_until_ms = -1
         self.last_execution_ms = 0
+        # Until then somebody waits for the answer to a read that never comes.
+        self.unanswered_until_ms = 0
         self.on_frames: Callable[[str, tuple[Any, ...]], None] | None = None
         self.lag_ms = 0
         self.stalled = False
@@ -187,6 +189,8 @@ class SimVenue:
         lane = operation if operation in self.armed else "read"
         fault = self.armed[lane].popleft() if self.armed[lane] else None
         after = self._engine.after
+        if lane == "read" and fault in (Fault.TIMEOUT_BEFORE, Fault.TIMEOUT_AFTER):
+            self.unanswered_until_ms = self._engine.t_ms + CLIENT_TIMEOUT_MS
         match fault:
             case Fault.REFUSED_LATER if chance.random() < 0.5:
                 after(there, lambda: self._execute(partial(self._with, "_refusing", request)))

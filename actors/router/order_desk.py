@@ -259,7 +259,8 @@ class OrderDesk:
         order = self.find(seen.client_order_id, seen.venue_order_id)
         if order is None:
             order = self._adopt(turn, adoption.from_order(self._state, self._config, seen, turn.now))
-        elif not (seen.updated_ms and seen.updated_ms < order.venue_ts_ms):
+        elif seen.state.is_terminal or not (seen.updated_ms and seen.updated_ms < order.venue_ts_ms):
+            # An end is the last word, whatever the venue's clock says of it.
             order = self._update(turn, order, seen)
         if fetch and seen.filled > order.filled:
             self._behind[order.client_order_id] = seen.filled

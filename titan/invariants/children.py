@@ -2,8 +2,8 @@
 
 Judged at the row that begins an order, from what was known then: an order that is over counts what it filled, any other its
 whole quantity. So what a venue trades by itself afterwards (a late fill, an overfill) breaks nothing here, and a router that
-orders more because of it does. Guarantees: pure; brackets (stops, targets) and flattening are no part of an intent's size.
-Never: a judgement of an intent whose first order the rows do not have.
+orders more because of it does; only a hedge follows what its other leg was really filled. Guarantees: pure; brackets (stops,
+targets) and flattening are no part of an intent's size. Never: a judgement of an intent whose first order the rows do not have.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def _size(
 ) -> Decimal | None:
     """What a leg of an intent may trade; None when the rows do not say."""
     if leg in sizes:
-        return sizes[leg]
+        return max([sizes[leg], *_to_hedge(story, sizes[leg], known, leg)])
     other: Leg = (row.intent_id, row.symbol, row.side.opposite)
     if other in story.granted:
         # A naked leg that is taken back: no more than it filled.
@@ -62,6 +62,14 @@ def _size(
     if row.child == 0:
         return sizes.setdefault(leg, row.quantity)
     return None
+
+
+def _to_hedge(story: Story, size: Decimal, known: dict[Leg, dict[str, OrderRow]], leg: Leg) -> Iterator[Decimal]:
+    """What a leg of this size must trade for what the other leg of its intent was filled."""
+    intent_id, symbol, _ = leg
+    for other, granted in story.granted.items():
+        if other[0] == intent_id and other[1] != symbol and granted:
+            yield size * sum((each.filled for each in known[other].values()), ZERO) / granted
 
 
 def _may_fill(brother: OrderRow, row: OrderRow) -> Decimal:

@@ -237,6 +237,13 @@ def test_older_news_does_not_undo_newer(ready: Bottle) -> None:
     assert now(ready, order).state is OrderState.CANCELED
 
 
+def test_an_end_counts_though_the_venue_dates_it_before_what_is_known(ready: Bottle) -> None:
+    order = ready.send(intent())
+    ready.tell(OrdersSeen((shown(order, OrderState.OPEN, updated_ms=20),)))
+    ready.tell(OrdersSeen((shown(order, OrderState.CANCELED, updated_ms=10),)))
+    assert now(ready, order).state is OrderState.CANCELED
+
+
 def test_an_order_shown_filled_waits_for_its_executions(ready: Bottle) -> None:
     order = ready.send(intent())
     effects = ready.tell(OrdersSeen((shown(order, OrderState.FILLED, str(order.quantity)),)))

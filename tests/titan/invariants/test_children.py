@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -14,9 +15,11 @@ from titan.journal.rows import SNAPSHOT
 from titan.journal.values import ParentLeg, ParentRow
 from titan.model import Action, Execution, Intent, OrderType, Phase, Side, Style
 
+OTHER = "ETH/USDT:USDT"
 
-def worked(rows: Book, quantity: str = "0.3") -> None:
-    """An intent to buy that is worked in slices."""
+
+def worked(rows: Book, quantity: str = "0.3", *, hedged: bool = False) -> None:
+    """An intent to buy that is worked in slices, or hedged by ten times as much of another market."""
     size = Decimal(quantity)
     intent = Intent(
         intent_id=IntentId("i3"),
@@ -43,7 +46,8 @@ def worked(rows: Book, quantity: str = "0.3") -> None:
         execution=Execution(Style.TWAP, 3_000, slices=3),
     )
     leg = ParentLeg(SYMBOL, Side.BUY, size, Decimal(50_500), None, Decimal(49_000), None)
-    row = ParentRow(intent, (leg,), False, NOW_MS, NOW_MS + 3_000, WORK, None, "", NOW_MS)
+    legs = (leg, replace(leg, symbol=OTHER, side=Side.SELL, quantity=10 * size)) if hedged else (leg,)
+    row = ParentRow(intent, legs, False, NOW_MS, NOW_MS + 3_000, WORK, None, "", NOW_MS)
     rows.add("parent", NOW_MS, **{name: value for name, value in parent_payload(row).items() if name != "ts_ms"})
 
 
@@ -96,6 +100,16 @@ def test_a_leg_is_taken_back_for_no_more_than_it_filled() -> None:
     assert off(rows) == []
     rows.order("i3", "NEW", "PENDING", quantity="0.1", child=2, side="SELL", role="CLOSE", reduce_only=True)
     assert len(off(rows)) == 1
+
+
+@pytest.mark.parametrize(("hedge", "found"), [("3.2", 0), ("3.3", 1)])
+def test_a_hedge_follows_what_the_venue_overfilled(hedge: str, found: int) -> None:
+    rows = book()
+    worked(rows, hedged=True)
+    rows.order("i3", "NEW", "PENDING", quantity="0.3", child=0)
+    rows.order("i3", "FILL", "FILLED", quantity="0.3", filled="0.32", child=0)
+    rows.order("i3", "NEW", "PENDING", quantity=hedge, child=1, symbol=OTHER, side="SELL")
+    assert len(off(rows)) == found
 
 
 def test_what_replaces_a_plain_order_is_no_larger_than_what_that_left() -> None:

@@ -70,6 +70,7 @@ class Book:
         approved: bool = True,
         client_id: str = "",
         ts_ms: int = NOW_MS - 60_000,
+        symbol: str = SYMBOL,
     ) -> str:
         cid = client_id or client_order_id(intent, child)
         approval = {"approved_decision_id": f"d-{intent}", "approved_policy_hash": POLICY}
@@ -90,7 +91,7 @@ class Book:
             side=side,
             signal_id=f"s-{intent}",
             state=state,
-            symbol=SYMBOL,
+            symbol=symbol,
             venue="bybit",
             venue_order_id=venue_order_id,
             **(approval if approved and event == "NEW" else {}),
