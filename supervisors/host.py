@@ -152,6 +152,9 @@ class Host:
                 return await asyncio.shield(self._over)
         except TimeoutError:
             return ""
+        finally:
+            # A dead root's call ends beside that of the living one.
+            self._show()
 
     async def drain_and_stop(self, timeout_s: float) -> None:
         """Lets the actor finish what it does, within `timeout_s` for each hook, and stop."""
