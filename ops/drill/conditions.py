@@ -23,6 +23,8 @@ from protos import trading_pb2
 from supervisors.control import ask
 from supervisors.state import read_state
 
+ORDER_USD = 1_000
+"""Of an order by hand: what is left when the brain, made cautious, halves it twice is more than the venue's smallest order."""
 DISK_MB = 1024
 FREE_SHARE = 0.05
 """Of the disk, left free when it is full for the alerts."""
@@ -31,7 +33,10 @@ PAUSE_S = 0.6
 SLOW_MS, SLOW_S = 1_500, 120.0
 FAR = 0.97
 """Of the price: where an order to buy rests."""
-FILLED_AGAIN = 0.82
+AT_ONCE = 3
+"""Orders that rest at once: fewer than the policy allows a symbol."""
+FILLED_AGAIN, FILLS_WITHIN_S = 0.81, 420.0
+"""The rate counts every order of the account, so it takes the more of them the longer it has traded."""
 STALL_S = 120.0
 STAKE_SHARE, STAKE_USD, STAKE_STOP = 0.22, 10_000, 0.7
 """Of equity, held when the market falls to half: most of its stops are further away than that."""
@@ -54,14 +59,15 @@ class Scene:
 class Condition:
     """One condition: the alerts that it must fire, and what brings it about for the length of a block.
 
-    The block gets what is to be done between two looks. `lingers` says that its alerts look at the last five minutes and end
-    only with those; `absent` why it can't be brought about.
+    The block gets what is to be done between two looks, for at most `within_s`. `lingers` says that its alerts look at the last
+    five minutes and end only with those; `absent` why it can't be brought about.
     """
 
     name: str
     alerts: frozenset[str]
     brought: Callable[[Scene], AbstractContextManager[Turn]]
     lingers: bool = False
+    within_s: float = WITHIN_S
     absent: Callable[[Scene], str] = lambda _: ""
 
 
@@ -112,12 +118,15 @@ def _unfilled_orders(scene: Scene) -> Iterator[Turn]:
 
     def turn() -> None:
         with suppress(*PASSING, OSError):
-            scene.trades.ask(limit=stage.price() * FAR)
+            for _ in range(AT_ONCE):
+                scene.trades.ask(limit=stage.price() * FAR)
             stage.cancel_limits()
 
     yield turn
     if not waited(
-        lambda: bool(scene.watch.value(f"titan_order_fill_rate > {FILLED_AGAIN}")), 2 * WITHIN_S, scene.trades.trade
+        lambda: bool(scene.watch.value(f"titan_order_fill_rate > {FILLED_AGAIN}")),
+        FILLS_WITHIN_S,
+        lambda: scene.trades.trade(AT_ONCE),
     ):
         raise Broken(f"the fill rate did not rise again; vetoes: {scene.trades.vetoes}")
 
@@ -159,7 +168,7 @@ def _losses(scene: Scene) -> Iterator[Turn]:
     def turn() -> None:
         nonlocal sell
         with suppress(*PASSING, OSError):
-            if stage.opening(sell=sell)[0]:
+            if stage.opening(ORDER_USD, sell=sell)[0]:
                 sell = not sell
 
     yield turn
@@ -268,9 +277,14 @@ def void(_: object) -> None:
 
 CONDITIONS = (
     Condition("a forged command", frozenset({"UnsignedCommandSeen", "DeadLetters"}), _forged, lingers=True),
+    Condition(
+        "unfilled orders",
+        frozenset({"LowOrderFillRate", "CriticalOrderFillRate"}),
+        _unfilled_orders,
+        within_s=FILLS_WITHIN_S,
+    ),
     Condition("a slow brain", frozenset({"HighSignalLatency"}), _slow_brain, lingers=True),
     Condition("a slow venue", frozenset({"HighOrderLatency", "CriticalOrderLatency"}), _slow_venue, lingers=True),
-    Condition("unfilled orders", frozenset({"LowOrderFillRate", "CriticalOrderFillRate"}), _unfilled_orders),
     Condition("a full disk", frozenset({"LowDiskSpace", "CriticalDiskSpace"}), _full_disk, absent=_no_disk),
     Condition("a silent stream", frozenset({"MarketDataStale", "WebSocketDisconnected"}), _silent_stream),
     Condition("losses, one after the other", frozenset({"CircuitBreakerTriggered"}), _losses),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 
-from ops.drill.conditions import CONDITIONS, DISK_MB, Condition, Scene
+from ops.drill.conditions import CONDITIONS, DISK_MB, ORDER_USD, Condition, Scene
 from ops.drill.proof import nothing_lost
 from ops.drill.report import Report
 from ops.drill.stage import Broken, Stage
@@ -25,7 +25,6 @@ CALM_S = 4.0
 LOUD = frozenset(alert.name for alert in ALERTS if alert.severity is Severity.CRITICAL)
 OF_TRADING = frozenset({"CircuitBreakerTriggered", "HighDrawdown", "CriticalDrawdown"})
 """What trading itself may cause in health: small losses, one after the other, trip the breaker."""
-FIRES_WITHIN_S = 120.0
 TOLD_WITHIN_S = 60.0
 OVER_WITHIN_S = 120.0
 LINGERS_S = 360.0
@@ -43,7 +42,7 @@ def observability(minutes: float) -> Callable[[Stage, Report], None]:
             shown(report, watch)
         # From here on nothing waits before it fires: how long each alert waits is promtool's to show.
         with watching(stage.runtime, standby=True, patient=False) as watch:
-            injected(Scene(stage, watch, Trades(stage)), report)
+            injected(Scene(stage, watch, Trades(stage, ORDER_USD)), report)
 
     return run
 
@@ -128,9 +127,10 @@ def fires(scene: Scene, report: Report, condition: Condition) -> None:
             return len(fired) == len(names)
 
         with condition.brought(scene) as turn:
-            if not waited(all_fired, FIRES_WITHIN_S, turn):
-                raise Broken(f"{', '.join(sorted(names - fired.keys()))} did not fire within {FIRES_WITHIN_S:.0f} s")
-            if not waited(lambda: all(watch.told(name) for name in told), TOLD_WITHIN_S, turn):
+            if not waited(all_fired, condition.within_s, turn):
+                silent = ", ".join(sorted(names - fired.keys()))
+                raise Broken(f"{silent} did not fire within {condition.within_s:.0f} s; vetoes: {scene.trades.vetoes}")
+            if not waited(lambda: all(watch.told(name) for name in told), TOLD_WITHIN_S, lambda: None):
                 raise Broken(f"expected {_receivers(told)}, delivered {watch.delivered}")
             delivered = time.monotonic() - began
         after = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in fired.items())

@@ -21,10 +21,11 @@ RESETS = {"BREAKER_ACTIVE": "reset-circuit-breaker", "GOVERNANCE_LOCKDOWN": "mod
 
 
 class Trades:
-    """Openings by hand, to and fro."""
+    """Openings by hand, to and fro, of `size_usd` each."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, size_usd: int = SIZE_USD) -> None:
         self._stage = stage
+        self._size_usd = size_usd
         self._sell = False
         self._approved_s: list[float] = []
         self.vetoes: dict[str, int] = {}
@@ -42,12 +43,15 @@ class Trades:
                 self._sell = not self._sell
             time.sleep(pause_s)
 
-    def ask(
-        self, size_usd: int = SIZE_USD, *, sell: bool = False, limit: float = 0.0, stop_share: float = STOP_SHARE
-    ) -> bool:
-        """Asks for one opening; whether it was approved. What vetoed it is reset as its owner would."""
+    def ask(self, size_usd: int = 0, *, sell: bool = False, limit: float = 0.0, stop_share: float = STOP_SHARE) -> bool:
+        """Asks for one opening, of another size where one is given; whether it was approved.
+
+        What vetoed it is reset as its owner would.
+        """
         with suppress(TitanError, OSError):
-            approved, code = self._stage.opening(size_usd, sell=sell, limit=limit, stop_share=stop_share)
+            approved, code = self._stage.opening(
+                size_usd or self._size_usd, sell=sell, limit=limit, stop_share=stop_share
+            )
             if approved:
                 self._approved_s.append(time.monotonic())
                 return True

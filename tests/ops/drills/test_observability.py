@@ -74,7 +74,7 @@ class Told(Watch):
 @pytest.fixture
 def report(monkeypatch: pytest.MonkeyPatch) -> Report:
     monkeypatch.setattr(observability, "CALM_S", 0.001)
-    for name in ("FIRES_WITHIN_S", "TOLD_WITHIN_S", "OVER_WITHIN_S", "LINGERS_S"):
+    for name in ("TOLD_WITHIN_S", "OVER_WITHIN_S", "LINGERS_S"):
         monkeypatch.setattr(observability, name, 0.3)
     monkeypatch.setattr("ops.drill.observability.nothing_lost", lambda _: "whole")
     return Report("observability", now_text())
@@ -156,7 +156,7 @@ def test_what_is_missing_of_a_condition_fails_it(
     watch = Told()
     watch.silent = {silent} - {""}
     with pytest.raises(DrillFailed, match=sentence):
-        injected(scene_of(watch), report, [Condition("a full disk", DISK, brought)])
+        injected(scene_of(watch), report, [Condition("a full disk", DISK, brought, within_s=0.3)])
 
 
 def test_an_alert_that_fires_already_proves_nothing(report: Report) -> None:
