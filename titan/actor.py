@@ -34,6 +34,7 @@ from titan.http import serve_app, standard_app
 from titan.logs import configure
 from titan.metrics import Metrics
 from titan.runtime import Runtime
+from titan.scheduling import make_ordinary, make_real_time, raise_niceness
 from titan.tasks import end_all
 from titan.tracing import open_tracer
 
@@ -70,7 +71,8 @@ class Actor:
     http: ClassVar[str | None] = None
     heartbeat_s: ClassVar[float] = 1.0
     health_details: bool = True
-    niceness: ClassVar[int] = 0
+    # Whether its loop goes before others, and before every ordinary process once it is Ready, where the system grants that.
+    urgent: ClassVar[bool] = False
 
     def __init__(self, context: ActorContext) -> None:
         self.context = context
@@ -200,9 +202,8 @@ class Actor:
 
     async def start(self) -> None:
         """Connects, starts the heartbeat and the health server, then `on_start`. Ready when it returns."""
-        if self.niceness:
-            with contextlib.suppress(PermissionError):  # granted to root only; without it the loop waits its turn
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self.niceness)
+        if self.urgent:
+            raise_niceness(threading.get_native_id())
         self.spawn(self._heartbeats(), "heartbeat")
         self.bus = await Bus.connect(self.runtime, self.service or self.name, self.metrics)
         self.spawn(self.bus.failed(), "bus")
@@ -214,6 +215,8 @@ class Actor:
         # What was built for the start stays for the run: the collector need not look at it again.
         gc.collect()
         gc.freeze()
+        if self.urgent and not make_real_time(threading.get_native_id()):
+            self.log.info("no real-time scheduling", reason="not granted, or not bounded by sched_rt_runtime_us")
         self.state = pb.ACTOR_STATE_READY
         await self._beat(with_metrics=True)
         self.log.info("ready", pid=os.getpid(), incarnation=self.context.incarnation)
@@ -252,6 +255,7 @@ class Actor:
     async def shutdown(self, timeout_s: float = DRAIN_TIMEOUT_S) -> None:
         """Drains, stops and disconnects, within `timeout_s` for each hook."""
         self.state = pb.ACTOR_STATE_STOPPING
+        make_ordinary(threading.get_native_id())
         for hook in (self.on_drain, self.on_stop):
             try:
                 await asyncio.wait_for(hook(), timeout_s)

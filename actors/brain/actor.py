@@ -72,7 +72,7 @@ class Brain(Actor):
 
     name: ClassVar[str] = "brain"
     http: ClassVar[str | None] = "brain_http"
-    niceness: ClassVar[int] = -10
+    urgent: ClassVar[bool] = True
 
     def __init__(self, context: ActorContext) -> None:
         super().__init__(context)

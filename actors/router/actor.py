@@ -63,6 +63,8 @@ class Router(Actor):
     service: ClassVar[str] = "router"
     http: ClassVar[str | None] = "router_http"
     heartbeat_s: ClassVar[float] = 0.25
+    # Also a standby's: it does little, and must not wait for its turn when the leader is gone.
+    urgent: ClassVar[bool] = True
     # Whether it may be the first to lead; a standby only follows a leader.
     eager: ClassVar[bool] = True
 
@@ -86,8 +88,6 @@ class Router(Actor):
     async def on_start(self) -> None:
         """Leads when nobody does, follows when somebody does."""
         self._affinity = Affinity(self.runtime.router_cpu)
-        # Also for a standby: it does little, and must not wait for its turn when the leader is gone.
-        self._affinity.raise_priority()
         policy = load_policy(self.runtime.policy_path)
         self.log.info("risk policy", policy_hash=policy.hash)
         # The import of ccxt and the replay take a second or more: on a thread, so that the heartbeat goes on meanwhile.

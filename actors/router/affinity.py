@@ -17,7 +17,6 @@ from titan.errors import ConfigError
 
 EXCLUDE_FROM_CORES = 4
 _TASKS = Path("/proc/self/task")
-URGENT = -10
 _POLICIES = {os.SCHED_OTHER: "SCHED_OTHER", os.SCHED_FIFO: "SCHED_FIFO", os.SCHED_RR: "SCHED_RR"}
 
 
@@ -66,17 +65,6 @@ class Affinity:
             with contextlib.suppress(ProcessLookupError):  # the thread ended meanwhile
                 if os.sched_getaffinity(thread) != wanted:
                     os.sched_setaffinity(thread, wanted)
-
-    def raise_priority(self) -> None:
-        """Asks to go before others, and for real-time scheduling on a core of its own. What is refused stays as it was."""
-        for niceness in (URGENT, 0):
-            with contextlib.suppress(PermissionError):
-                os.setpriority(os.PRIO_PROCESS, self._thread, niceness)
-                break
-        if self.plan.exclusive:
-            with contextlib.suppress(PermissionError):
-                # Threads that the loop's thread starts must not inherit it.
-                os.sched_setscheduler(self._thread, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(1))
 
     def report(self) -> dict[str, str]:
         """What the operating system really granted."""
