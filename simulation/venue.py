@@ -93,8 +93,7 @@ class SimVenue:
         self.frame_faults: deque[tuple[Fault, int]] = deque()
         self.away_until_ms = -1
         self.last_execution_ms = 0
-        # Until then somebody waits for the answer to a read that never comes.
-        self.unanswered_until_ms = 0
+        self.unanswered_until_ms = 0  # until then somebody waits for the answer to a read that never comes
         self.on_frames: Callable[[str, tuple[Any, ...]], None] | None = None
         self.lag_ms = 0
         self.stalled = False
