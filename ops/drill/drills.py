@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ops.drill.conditions import guardian_of, held, kill
 from ops.drill.nodes import node_loss
 from ops.drill.observability import DISK_MB, observability
 from ops.drill.proof import nothing_lost
@@ -92,6 +93,34 @@ def nats_outage(stage: Stage, report: Report) -> None:
 def postgres_outage(stage: Stage, report: Report) -> None:
     """The ledger dies; trading goes on from the journal and the books catch up."""
     _server_outage(stage, report, "postgres")
+
+
+def redis_outage(stage: Stage, report: Report) -> None:
+    """The cache dies and nobody starts it again: trading goes on as if nothing were."""
+    pids = {actor.name: actor.pid for actor in stage.status().actors}
+    old = stage.server_pid("redis")
+
+    def another() -> bool:
+        return stage.server_pid("redis") not in (0, old)
+
+    with trading(stage) as trades:
+        with report.step(f"orders flow: {OPENINGS} openings by hand"):
+            stage.until(lambda: trades.approved >= OPENINGS, f"{OPENINGS} approvals", 90.0)
+        with report.step("without the cache they flow on, it trades and no actor was restarted") as step:
+            with held(guardian_of(stage)):
+                kill(old)
+                began, enough = time.monotonic(), trades.approved + OPENINGS
+                stage.until(lambda: trades.approved >= enough, f"{OPENINGS} more approvals", 90.0)
+                gap_s = report.measures["without_openings_s"] = trades.without_s(began, time.monotonic())
+                now = {actor.name: actor.pid for actor in stage.status().actors}
+                if another() or not stage.all_ready() or now != pids:
+                    raise Broken(f"actors were {pids}, are {now}")
+            step.seen = f"at most {gap_s:g} s between two openings"
+    with report.step("the cache is back"):
+        stage.until(another, "another redis", 30.0)
+    with report.step("venue, journal and ledger agree, nothing is lost or doubled") as step:
+        stage.agreed()
+        step.seen = str(nothing_lost(stage))
 
 
 def _server_outage(stage: Stage, report: Report, name: str) -> None:
@@ -222,6 +251,7 @@ DRILLS: dict[str, Drill] = {
             speed=10,
         ),
         Drill("postgres-outage", "the ledger dies and trading goes on", "weekly", postgres_outage),
+        Drill("redis-outage", "the cache dies and trading goes on", "release", redis_outage),
         Drill("rotate-database", "the ledger's passwords change while it trades", "monthly", rotate_database),
         Drill("rotate-hmac", "the signing key changes and nothing is lost or forged", "monthly", rotate_hmac),
         Drill("restore", "ledger and journal are destroyed and come back", "monthly", restore),

@@ -90,7 +90,7 @@ def test_a_halt_fires_the_alert_of_the_kill_switch_and_resume_ends_it(running: R
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("name", ["kill-switch", "postgres-outage", "nats-outage", "rotate-database"])
+@pytest.mark.parametrize("name", ["kill-switch", "postgres-outage", "nats-outage", "redis-outage", "rotate-database"])
 def test_a_drill_passes_on_the_running_titan(running: Running, name: str) -> None:
     report = Report(name, now_text())
     began = time.monotonic()
