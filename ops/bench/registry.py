@@ -34,4 +34,5 @@ BENCHES: dict[str, Bench] = {
     "recovery": Bench("kill -9 to Ready, for every actor of the whole system", "recovery"),
     "quarantine": Bench("a phase that raises in its start, and what the others feel of it", "quarantine"),
     "memory": Bench("what the whole system holds while it trades", "memory"),
+    "memory-full": Bench("what each container of the full profile holds while it trades", "containers"),
 }

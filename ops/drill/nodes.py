@@ -34,10 +34,10 @@ HEAD = "head"
 MOVABLE = tuple(actor.name for group in GROUPS for actor in group.actors if actor.role in NODE_ROLES)
 
 
-def start_process(env: dict[str, str], log: IO[bytes]) -> subprocess.Popen[bytes]:
+def start_process(env: dict[str, str], log: IO[bytes], roles: str = ROLES) -> subprocess.Popen[bytes]:
     """A node's process, which says in `log` when it joined."""
     return subprocess.Popen(
-        [sys.executable, "-m", "ops.cli.app", "node", ROLES],
+        [sys.executable, "-m", "ops.cli.app", "node", roles],
         cwd=ROOT,
         env=env,
         stdin=subprocess.DEVNULL,
@@ -47,16 +47,20 @@ def start_process(env: dict[str, str], log: IO[bytes]) -> subprocess.Popen[bytes
 
 
 class Nodes:
-    """The node processes of a stage beside its head, by name; each may have the actors of every role."""
+    """The node processes of a stage beside its head, by name; each may have the actors of every role unless it is told otherwise."""
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
-    def start(self, name: str) -> None:
+    def start(self, name: str, roles: str = ROLES) -> None:
         """Starts a node; it joins as soon as there is a head."""
         with self._stage.log(f"node-{name}").open("wb") as log:
-            self._running[name] = start_process(self._stage.environment(), log)
+            self._running[name] = start_process(self._stage.environment(), log, roles)
+
+    def pids(self) -> dict[str, int]:
+        """The process of every node."""
+        return {name: node.pid for name, node in self._running.items()}
 
     def joined(self, name: str) -> bool:
         """Whether a node that was started is part of the cluster."""
