@@ -9,9 +9,9 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from decimal import Decimal
-from pathlib import Path
 
 import orjson
+import psutil
 
 from ops.chaos.books import read_ledger
 from ops.chaos.system import QUARANTINED, ActorSeen, System, dead
@@ -247,11 +247,14 @@ def _group_of(actor: str) -> str:
     return next((group.name for group in GROUPS_WITH_STANDBY for each in group.actors if each.name == actor), "")
 
 
-def _is_router(pid: int) -> bool:
-    """Whether a pid is a living router: pids are given again."""
+def _lives(pid: int, began_ms: int) -> bool:
+    """Whether the router that began to lead then is alive: pids are given again, also to others with its word in their line."""
     try:
-        return not dead(pid) and b"router" in Path(f"/proc/{pid}/cmdline").read_bytes().lower()
-    except OSError:
+        process = psutil.Process(pid)
+        if dead(pid) or process.create_time() * 1000 > began_ms:
+            return False
+        return any("router" in part.lower() for part in process.cmdline())
+    except (psutil.Error, OSError):
         return False
 
 
@@ -261,7 +264,7 @@ def _leaders(rows: tuple[StoredRow, ...]) -> tuple[Leader, ...]:
     latest: dict[int, int] = {pid: term for term, _, pid in starts}
     found = []
     for index, (term, began, pid) in enumerate(starts):
-        lives = _is_router(pid) and latest[pid] == term
+        lives = latest[pid] == term and _lives(pid, began)
         ended = None if lives else starts[index + 1][1] if index + 1 < len(starts) else began
         found.append(Leader(term, began, ended, f"pid {pid}"))
     return tuple(found)
