@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from ops.drill.rotation import expect
-from ops.drill.stage import ACTIVE, PASSING, SYMBOL, Broken, Stage
+from ops.drill.stage import ACTIVE, PASSING, STOP_SHARE, SYMBOL, Broken, Stage
 from ops.drill.trades import Trades
 from ops.drill.watch import Watch, waited
 from protos import trading_pb2
@@ -60,7 +60,7 @@ class Condition:
     """One condition: the alerts that it must fire, and what brings it about for the length of a block.
 
     The block gets what is to be done between two looks, for at most `within_s`. `lingers` says that its alerts look at the last
-    five minutes and end only with those; `absent` why it can't be brought about.
+    five minutes and end only with those; `stop_share` how far a stop must stand after it; `absent` why it can't be brought about.
     """
 
     name: str
@@ -68,6 +68,7 @@ class Condition:
     brought: Callable[[Scene], AbstractContextManager[Turn]]
     lingers: bool = False
     within_s: float = WITHIN_S
+    stop_share: float = STOP_SHARE
     absent: Callable[[Scene], str] = lambda _: ""
 
 
@@ -215,6 +216,9 @@ def _crash(scene: Scene) -> Iterator[Turn]:
     stage.until(
         lambda: not any(Decimal(row.quantity) for row in stage.status().positions), "every position closed", 60.0
     )
+    # Reset earlier, the ladder of the day's loss would climb again at once.
+    stage.until(lambda: scene.watch.value("titan_drawdown_percent < 3"), "the equity of before", 60.0)
+    stage.reset("reset-circuit-breaker")
     arm_again(stage)
 
 
@@ -294,5 +298,7 @@ CONDITIONS = (
         "a market that halves against a position",
         frozenset({"DrawdownNotice", "HighDrawdown", "CriticalDrawdown", "KillSwitchActive"}),
         _crash,
+        # A market that has just halved moves too much for a closer one: the brain would veto it.
+        stop_share=STAKE_STOP,
     ),
 )

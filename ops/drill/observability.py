@@ -144,7 +144,7 @@ def over(scene: Scene, report: Report, condition: Condition) -> None:
         began = time.monotonic()
         stage.until(stage.all_ready, "all actors ready", OVER_WITHIN_S)
         stage.until_active(OVER_WITHIN_S)
-        if not waited(trades.ask, OVER_WITHIN_S, lambda: None):
+        if not waited(lambda: trades.ask(stop_share=condition.stop_share), OVER_WITHIN_S, lambda: None):
             raise Broken(f"no opening was approved; vetoes: {trades.vetoes}")
         traded = time.monotonic() - began
         ended = condition.lingers or waited(lambda: not watch.firing() & condition.alerts, OVER_WITHIN_S, lambda: None)
