@@ -212,12 +212,12 @@ def _crash(scene: Scene) -> Iterator[Turn]:
         yield _nothing
     finally:
         asyncio.run(stage.venue.jump(SYMBOL, RISE))
+    # Flattened or reset earlier, the loss would be real, and the ladder of the day's loss would stand.
+    stage.until(lambda: scene.watch.value("titan_drawdown_percent < 3"), "the equity of before", 60.0)
     stage.order("flatten", "drill")
     stage.until(
         lambda: not any(Decimal(row.quantity) for row in stage.status().positions), "every position closed", 60.0
     )
-    # Reset earlier, the ladder of the day's loss would climb again at once.
-    stage.until(lambda: scene.watch.value("titan_drawdown_percent < 3"), "the equity of before", 60.0)
     stage.reset("reset-circuit-breaker")
     arm_again(stage)
 
